@@ -1,0 +1,50 @@
+/*
+ * Who is running, and who was: a table of processes kept up by the kernel's process
+ * connector (fork, exec, uid, exit over netlink; Documentation/driver-api/connector.rst), so that a
+ * process that lived two milliseconds still has a name, a command line and ancestors.
+ *
+ * A thread of its own reads the connector; every function may be called from any thread.
+ * Bounded: PROCESS_TABLE_MAX live and recently exited processes, oldest exited forgotten first.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "event/actor.h"
+
+#define PROCESS_TABLE_MAX          32768
+#define PROCESS_KEPT_AFTER_EXIT_NS UINT64_C(120000000000)
+
+struct process_table;
+
+/* In the parent: a netlink socket bound to the connector's process group, subscribed. */
+int process_connector_open(void);
+
+/* Reads /proc once, then follows the connector in a thread. */
+int process_table_new(int connector_fd, struct process_table **ret_table);
+struct process_table *process_table_free(struct process_table *table);
+DEFINE_CLEANUP(struct process_table *, process_table_free);
+
+/* The actor for a pid as named by an event read just now (it may have exited); NULL only when out of memory.
+ */
+struct actor *process_table_actor(struct process_table *table, pid_t pid);
+
+/* Is `pid` the process (root, root_start_ns) or descended from it by fork, whoever has died in between? */
+bool process_table_descends(struct process_table *table, pid_t pid, pid_t root, uint64_t root_start_ns);
+
+/* Start time of a live or kept process; 0: unknown. */
+uint64_t process_table_start_ns(struct process_table *table, pid_t pid);
+
+/* Called from the table's thread for each exec, with the new image's actor. */
+typedef void (*process_exec_callback)(const struct actor *actor, void *userdata);
+void process_table_on_exec(struct process_table *table, process_exec_callback callback, void *userdata);
+
+/* Called for each exit. */
+typedef void (*process_exit_callback)(pid_t pid, uint64_t start_ns, void *userdata);
+void process_table_on_exit(struct process_table *table, process_exit_callback callback, void *userdata);
+
+struct process_counters {
+        uint64_t n_forks, n_execs, n_exits, n_lost, n_unnamed; /* lost: ENOBUFS reported by the kernel */
+};
+void process_table_counters(struct process_table *table, struct process_counters *ret_counters);
