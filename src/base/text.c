@@ -106,3 +106,30 @@ int text_to_utf8(struct buffer *buffer, const char *data, size_t size) {
         }
         return buffer_reserve(buffer, 0);
 }
+
+static int hex_digit(char c) {
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int text_from_utf8(struct buffer *buffer, const char *data, size_t size) {
+        for (size_t i = 0; i < size;) {
+                char byte = data[i];
+                size_t n = 1;
+                if (byte == '\\' && i + 1 < size && data[i + 1] == '\\') {
+                        n = 2;
+                } else if (byte == '\\') {
+                        if (i + 3 >= size || data[i + 1] != 'x' || hex_digit(data[i + 2]) < 0 ||
+                            hex_digit(data[i + 3]) < 0)
+                                return -EINVAL;
+                        byte = (char)(hex_digit(data[i + 2]) << 4 | hex_digit(data[i + 3]));
+                        n = 4;
+                }
+                if (!byte)
+                        return -EINVAL;
+                int r = buffer_append(buffer, &byte, 1);
+                if (r < 0)
+                        return r;
+                i += n;
+        }
+        return buffer_reserve(buffer, 0);
+}

@@ -28,6 +28,12 @@ int text_escape_lines(struct buffer *buffer, const char *data, size_t size);
  */
 int text_to_utf8(struct buffer *buffer, const char *data, size_t size);
 
+/*
+ * The bytes that text_to_utf8() was given. -EINVAL for a backslash it would not have written;
+ * \x00 is refused as well, since what comes back names files.
+ */
+int text_from_utf8(struct buffer *buffer, const char *data, size_t size);
+
 bool text_is_utf8(const char *data, size_t size);
 
 /* Length of the valid UTF-8 sequence at `data` (1 to 4), or 0; ret_code may be NULL. */
