@@ -1,12 +1,16 @@
 # hinomi: `make watch` guards this machine, `make test` runs every test. Both install what they need.
+# Parts: mk/packages.mk (deps), mk/install.mk, mk/check.mk, mk/test.mk; a room may add its own mk/NAME.mk.
+# Nothing here may need a package while it is parsed: on a fresh machine `make deps` is the first call.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
 BUILD ?= build
-CC ?= gcc
-PACKAGES := libsystemd libcrypto sqlite3 libzstd jansson libfyaml yara libseccomp libmnl libcap-ng
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+LIBRARIES := libsystemd libcrypto sqlite3 libzstd jansson libfyaml yara libseccomp libmnl libcap-ng
 
 SOURCES := $(filter-out %-test.c,$(shell find src -name '*.c' | LC_ALL=C sort))
 TESTS := $(shell find src -name '*-test.c' | LC_ALL=C sort)
@@ -14,29 +18,35 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.o,$(OBJECTS))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef -Werror
-HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+HARDENING := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
 OPTIMISE ?= -O2 -g
-override CFLAGS += -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-override LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm -lpthread
+COMPILE := $(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -D_GNU_SOURCE \
+	$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) $(CFLAGS)
+LINK := $(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
+LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm -lpthread
 
-.PHONY: all deps test unit clean
+.PHONY: all help clean watch
 all: $(BUILD)/hinomi
 
+include $(sort $(wildcard mk/*.mk))
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile mk/*.mk | LC_ALL=C sort | expand -t 14
+
+watch: ## install what is needed, build, write a first configuration, and guard until Ctrl-C
+	@$(MAKE) --no-print-directory deps users
+	@$(MAKE) --no-print-directory all
+	@test -e /etc/hinomi/hinomi.yaml || $(BUILD)/hinomi init
+	@exec $(BUILD)/hinomi watch
+
 $(BUILD)/hinomi: $(OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(COMPILE) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%-test: $(BUILD)/%-test.o $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
-
-unit: $(TESTS:%.c=$(BUILD)/%)
-	@for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || exit 1; done
-
-clean:
+clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(OBJECTS:.o=.d) $(TESTS:%.c=$(BUILD)/%.d)
