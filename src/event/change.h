@@ -27,6 +27,7 @@ struct change {
         const char *tree; /* path of the tree; not owned */
         char *path;       /* absolute, raw bytes; owned */
         enum zone zone;
+        bool php_expected; /* the application generates PHP here (profile_expects_php) */
         enum change_how how;
         unsigned difference; /* enum node_difference */
         struct node before;
