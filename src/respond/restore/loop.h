@@ -2,15 +2,15 @@
  * Restores that do not last: somebody puts the change back each time.
  *
  * Policy. Restoring goes on every time: it costs little, and every change is seen. When one path was
- * restored `limit` times within `window_ns`, or one lineage (the executables of the actor and its
- * ancestors) caused `limit_lineage` restores within it, the process that does it is to be held. That is the
- * actor itself when it has lived for `settled_ns` or longer; a shorter-lived one is a tool of somebody:
- * then its nearest ancestor that is alive and has lived that long. Never chosen, since stopping them stops
- * the machine and not the attack: init, a service manager, cron, at, sshd, a container runtime, a database,
- * and the *master* of a web or application server (a worker, whose parent runs the same program, may be).
- * At most LOOP_HELD_PER_PARENT_MAX children of one parent are held: then the pool is left alone, since
- * an outage is what the attacker may want. When nobody may be held the answer says why, so that a
- * person looks at the crontab or the service that starts it anew.
+ * restored `limit` times within `window_ns`, or one lineage (the executables of the actor and its ancestors)
+ * caused `limit_lineage` restores within it, somebody is to be held: the nearest process of the actor's
+ * lineage that runs still and was running at the first of these restores. Whoever is younger is a tool that
+ * somebody starts anew each time. Never chosen, since stopping them stops the machine and not the
+ * attack: init, service managers, cron, at, sshd, container runtimes, databases, single-process web servers,
+ * and the *master* of a web or application server (a worker, whose parent runs the same program, may be). At
+ * most LOOP_HELD_PER_PARENT_MAX children of one parent are held: then the pool is left alone, since an outage
+ * may be what the attacker wants. When nobody may be held the answer says why, so that a person looks at the
+ * crontab or the service behind it.
  *
  * Bounded: LOOP_ENTRIES_MAX counters, the least recently used is forgotten. Time comes in.
  */
@@ -28,7 +28,6 @@ struct loop_options {
         unsigned limit;         /* restores of one path in the window; 0: 3 */
         unsigned limit_lineage; /* restores caused by one lineage in the window; 0: 30 */
         uint64_t window_ns;     /* 0: 60 s */
-        uint64_t settled_ns;    /* 0: 5 s */
 };
 
 struct loop;
