@@ -162,7 +162,7 @@ static void asks_proc_by_itself(void **state) {
         (void)state;
         struct loop *loop;
         assert_int_equal(loop_new(&(struct loop_options){.limit = 1}, NULL, NULL, &loop), 0);
-        struct row rows[] = {{getpid(), 0, "/usr/bin/vim"}, {1, 0, "/sbin/init"}};
+        struct row rows[] = {{getpid(), 1, "/usr/bin/vim"}, {1, 0, "/sbin/init"}};
         struct loop_choice choice;
         /* Our pid, but not our start time: another process that is gone. */
         assert_int_equal(note(loop, "/w/a", rows, 2, 1, &choice), LOOP_NOBODY);
