@@ -1,0 +1,217 @@
+/* Releases, the hosts an application names, and which contents are claimed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vault/catalog-node.h"
+
+int catalog_count(struct catalog *catalog, int64_t release, const struct node *before,
+                  const struct node *after) {
+        sqlite3_stmt *count = database_use(&catalog->database, RELEASE_COUNT);
+        if (!count)
+                return database_errno(&catalog->database);
+        sqlite3_bind_int64(count, 1, release);
+        sqlite3_bind_int(count, 2, !node_exists(before));
+        sqlite3_bind_int(count, 3, node_exists(before) && node_exists(after));
+        sqlite3_bind_int(count, 4, !node_exists(after));
+        return database_run(count);
+}
+
+int catalog_begin_release(struct catalog *catalog, int64_t tree, const char *uid, const char *name,
+                          const char *kind, uint64_t at_ns, int64_t *ret_release) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *add = database_use(&catalog->database, RELEASE_ADD);
+        if (!add)
+                return database_errno(&catalog->database);
+        sqlite3_bind_int64(add, 1, tree);
+        sqlite3_bind_text(add, 2, uid, -1, SQLITE_STATIC);
+        sqlite3_bind_text(add, 3, name, -1, SQLITE_STATIC);
+        sqlite3_bind_text(add, 4, kind, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(add, 5, (int64_t)at_ns);
+        int r = database_run(add);
+        if (r == 0)
+                *ret_release = sqlite3_last_insert_rowid(catalog->database.handle);
+        return r;
+}
+
+static const char *column_string(sqlite3_stmt *statement, int column) {
+        return (const char *)sqlite3_column_text(statement, column) ?: "";
+}
+
+static int column_release(sqlite3_stmt *statement, struct catalog_release *ret_release) {
+        struct catalog_release release = {
+                .id = sqlite3_column_int64(statement, 0),
+                .tree = sqlite3_column_int64(statement, 1),
+                .begin_ns = (uint64_t)sqlite3_column_int64(statement, 5),
+                .end_ns = (uint64_t)sqlite3_column_int64(statement, 6),
+                .n_added = (uint64_t)sqlite3_column_int64(statement, 7),
+                .n_changed = (uint64_t)sqlite3_column_int64(statement, 8),
+                .n_removed = (uint64_t)sqlite3_column_int64(statement, 9),
+        };
+        snprintf(release.uid, sizeof(release.uid), "%s", column_string(statement, 2));
+        snprintf(release.kind, sizeof(release.kind), "%s", column_string(statement, 4));
+        release.name = strdup(column_string(statement, 3));
+        if (!release.name)
+                return -ENOMEM;
+        *ret_release = release;
+        return 0;
+}
+
+void catalog_release_deinit(struct catalog_release *release) {
+        free(release->name);
+        *release = (struct catalog_release){.id = 0};
+}
+
+static int read_release(struct catalog *catalog, sqlite3_stmt *statement,
+                        struct catalog_release *ret_release) {
+        if (!statement)
+                return database_errno(&catalog->database);
+        int r = database_step(statement);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        r = column_release(statement, ret_release);
+        sqlite3_reset(statement);
+        return r;
+}
+
+int catalog_end_release(struct catalog *catalog, int64_t release, uint64_t at_ns,
+                        struct catalog_release *ret_release) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *end = database_use(&catalog->database, RELEASE_END);
+        if (!end)
+                return database_errno(&catalog->database);
+        sqlite3_bind_int64(end, 1, release);
+        sqlite3_bind_int64(end, 2, (int64_t)at_ns);
+        int r = database_run(end);
+        if (r < 0 || !ret_release)
+                return r;
+        sqlite3_stmt *get = database_use(&catalog->database, RELEASE_GET);
+        if (get)
+                sqlite3_bind_int64(get, 1, release);
+        return read_release(catalog, get, ret_release);
+}
+
+int catalog_find_release(struct catalog *catalog, const char *uid_or_name,
+                         struct catalog_release *ret_release) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *find = database_use(&catalog->database, RELEASE_FIND);
+        if (find)
+                sqlite3_bind_text(find, 1, uid_or_name, -1, SQLITE_STATIC);
+        return read_release(catalog, find, ret_release);
+}
+
+int catalog_list_releases(struct catalog *catalog,
+                          int (*visit)(const struct catalog_release *release, void *userdata),
+                          void *userdata) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *list = database_use(&catalog->database, RELEASE_LIST);
+        if (!list)
+                return database_errno(&catalog->database);
+        int r;
+        while ((r = database_step(list)) > 0) {
+                struct catalog_release release;
+                r = column_release(list, &release);
+                if (r < 0)
+                        break;
+                r = visit(&release, userdata);
+                catalog_release_deinit(&release);
+                if (r < 0)
+                        break;
+        }
+        sqlite3_reset(list);
+        return r;
+}
+
+int catalog_forget(struct catalog *catalog, uint64_t before_ns) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *forget = database_use(&catalog->database, HISTORY_FORGET);
+        if (!forget)
+                return database_errno(&catalog->database);
+        catalog_drop_claims(catalog);
+        sqlite3_bind_int64(forget, 1, (int64_t)before_ns);
+        return database_run(forget);
+}
+
+void catalog_drop_claims(struct catalog *catalog) {
+        free(STEAL(catalog->claims));
+        catalog->n_claims = 0;
+        catalog->claims_valid = catalog->claims_failed = false;
+}
+
+static uint64_t digest_prefix(const uint8_t *bytes) {
+        uint64_t prefix;
+        memcpy(&prefix, bytes, sizeof(prefix));
+        return prefix;
+}
+
+static int compare_prefixes(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+        return x < y ? -1 : x > y;
+}
+
+static int read_claims(struct catalog *catalog, sqlite3_stmt *statement) {
+        size_t capacity = 0;
+        int r;
+        while ((r = database_step(statement)) > 0) {
+                if (catalog->n_claims == capacity) {
+                        capacity = capacity ? 2 * capacity : 1024;
+                        uint64_t *claims = reallocarray(catalog->claims, capacity, sizeof(*claims));
+                        if (!claims) {
+                                r = -ENOMEM;
+                                break;
+                        }
+                        catalog->claims = claims;
+                }
+                if (sqlite3_column_bytes(statement, 0) == DIGEST_BYTES)
+                        catalog->claims[catalog->n_claims++] =
+                                digest_prefix(sqlite3_column_blob(statement, 0));
+        }
+        sqlite3_reset(statement);
+        return r;
+}
+
+static int load_claims(struct catalog *catalog) {
+        catalog_drop_claims(catalog);
+        sqlite3_stmt *statement = database_use(&catalog->database, CLAIMS);
+        int r = statement ? read_claims(catalog, statement) : database_errno(&catalog->database);
+        if (r == 0 && catalog->n_claims)
+                qsort(catalog->claims, catalog->n_claims, sizeof(*catalog->claims), compare_prefixes);
+        catalog->claims_valid = true;
+        catalog->claims_failed = r < 0;
+        return r;
+}
+
+bool catalog_claims(struct catalog *catalog, const struct digest *digest) {
+        CATALOG_LOCK(catalog);
+        if (!catalog->claims_valid)
+                load_claims(catalog);
+        if (catalog->claims_failed)
+                return true;
+        uint64_t prefix = digest_prefix(digest->bytes);
+        return catalog->n_claims &&
+               bsearch(&prefix, catalog->claims, catalog->n_claims, sizeof(prefix), compare_prefixes);
+}
+
+static sqlite3_stmt *use_host(struct catalog *catalog, enum statement which, int64_t tree, const char *host) {
+        sqlite3_stmt *statement = database_use(&catalog->database, which);
+        if (statement) {
+                sqlite3_bind_int64(statement, 1, tree);
+                sqlite3_bind_text(statement, 2, host, -1, SQLITE_STATIC);
+        }
+        return statement;
+}
+
+int catalog_add_host(struct catalog *catalog, int64_t tree, const char *host) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *add = use_host(catalog, HOST_ADD, tree, host);
+        return add ? database_run(add) : database_errno(&catalog->database);
+}
+
+int catalog_has_host(struct catalog *catalog, int64_t tree, const char *host) {
+        CATALOG_LOCK(catalog);
+        sqlite3_stmt *find = use_host(catalog, HOST_FIND, tree, host);
+        if (!find)
+                return database_errno(&catalog->database);
+        int r = database_step(find);
+        sqlite3_reset(find);
+        return r;
+}
