@@ -41,24 +41,49 @@ struct watch;
 /* In the parent: the fanotify group. Returns the descriptor or a negative errno. */
 int watch_group_open(void);
 
+/* In the parent: memory for events that were read and not yet worked off (role_context.pending_fd). */
+int watch_pending_open(void);
+
 int watch_new(int group_fd, struct watch **ret_watch);
+
+/*
+ * As watch_new(), but events are read into the parent's memory: when this process is killed,
+ * the next one's first watch_dispatch() calls back for those that were read and not worked off.
+ * The one at work at the time is called back again. Call watch_add_tree() for every tree first.
+ */
+int watch_new_pending(int group_fd, int pending_fd, struct watch **ret_watch);
 struct watch *watch_free(struct watch *watch);
 DEFINE_CLEANUP(struct watch *, watch_free);
 
-/* Guards everything below `path` (and the mounts inside it) from now on. -EOPNOTSUPP: this file system
- * cannot. */
+/*
+ * Guards everything below `path` (absolute; and the mounts inside it) from now on. -EOPNOTSUPP: this file
+ * system cannot be watched; -ENOENT, -ENOTDIR; -EEXIST: the index is taken.
+ */
 int watch_add_tree(struct watch *watch, const char *path, size_t tree);
 int watch_remove_tree(struct watch *watch, size_t tree);
 
-/* Reads what is ready, at most a buffer full, and calls back for each event inside a tree. Never blocks. */
+/*
+ * Works off what is ready, at most a buffer full, and calls back for each event inside a tree. Never blocks.
+ * Returns the number of callbacks or a negative errno. Call it while watch_fd() is readable (an epoll
+ * descriptor: it may be put into another epoll set).
+ */
 typedef void (*watch_callback)(const struct file_event *event, void *userdata);
 int watch_dispatch(struct watch *watch, watch_callback callback, void *userdata);
 int watch_fd(const struct watch *watch);
 
-/* For doctor: is the mark of this tree's file systems in place? Reads /proc/self/fdinfo. 1 or 0. */
+/*
+ * For doctor: 1 when the tree stands and every file system in it carries its mark (read back from
+ * /proc/self/fdinfo), 0 when not, or a negative errno (-ENOENT: no such tree).
+ */
 int watch_is_armed(const struct watch *watch, size_t tree);
 
 struct watch_counters {
-        uint64_t n_events, n_outside, n_overflows, n_unresolved;
+        uint64_t n_events;      /* called back */
+        uint64_t n_outside;     /* dropped: outside every tree */
+        uint64_t n_own;         /* dropped: done by this process */
+        uint64_t n_overflows;   /* events were lost: each was followed by FILE_OVERFLOW */
+        uint64_t n_unresolved;  /* of a directory that was gone before it could be named */
+        uint64_t n_ignored;     /* directories outside that the kernel was asked to be silent about */
+        uint64_t n_directories; /* remembered now */
 };
 void watch_counters(const struct watch *watch, struct watch_counters *ret_counters);

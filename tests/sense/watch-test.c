@@ -1,0 +1,440 @@
+/*
+ * The watch against the running kernel: every way in which a file of a tree can change is done,
+ * and must be called back under its path. Needs root; works in a temporary directory.
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+#include <cmocka.h>
+
+#include "sense/files/watch.h"
+
+#define SEEN_MAX 4096
+
+struct seen {
+        unsigned what;
+        size_t tree;
+        pid_t pid;
+        char path[512];
+};
+
+struct fixture {
+        char base[64]; /* temporary directory: tree/ and outside/ in it */
+        int group_fd;
+        int pending_fd;
+        struct watch *watch;
+        struct seen seen[SEEN_MAX];
+        size_t n_seen;
+};
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+        (void)st;
+        (void)type;
+        (void)ftw;
+        return remove(path);
+}
+
+static const char *at(const struct fixture *fixture, const char *format, ...) _printf_(2, 3);
+static const char *at(const struct fixture *fixture, const char *format, ...) {
+        static char paths[8][PATH_MAX];
+        static unsigned next;
+        char *path = paths[next++ % 8];
+        int n = snprintf(path, PATH_MAX, "%s/", fixture->base);
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(path + n, (size_t)(PATH_MAX - n), format, arguments);
+        va_end(arguments);
+        return path;
+}
+
+static int set_up(void **state) {
+        struct fixture *fixture = calloc(1, sizeof(*fixture));
+        strcpy(fixture->base, "/var/tmp/watch-XXXXXX");
+        assert_non_null(mkdtemp(fixture->base));
+        assert_return_code(mkdir(at(fixture, "tree"), 0755), errno);
+        assert_return_code(mkdir(at(fixture, "outside"), 0755), errno);
+        fixture->group_fd = watch_group_open();
+        assert_true(fixture->group_fd >= 0);
+        fixture->pending_fd = watch_pending_open();
+        assert_true(fixture->pending_fd >= 0);
+        assert_int_equal(watch_new_pending(fixture->group_fd, fixture->pending_fd, &fixture->watch), 0);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "tree"), 7), 0);
+        *state = fixture;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        struct fixture *fixture = *state;
+        watch_free(fixture->watch);
+        close(fixture->group_fd);
+        close(fixture->pending_fd);
+        nftw(fixture->base, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        free(fixture);
+        return 0;
+}
+
+static void remember(const struct file_event *event, void *userdata) {
+        struct fixture *fixture = userdata;
+        if (fixture->n_seen == SEEN_MAX)
+                return;
+        struct seen *seen = &fixture->seen[fixture->n_seen++];
+        *seen = (struct seen){.what = event->what, .tree = event->tree, .pid = event->pid};
+        snprintf(seen->path, sizeof(seen->path), "%s", event->path ? event->path : "");
+}
+
+/* Works off everything that the kernel has ready. */
+static void drain(struct fixture *fixture) {
+        struct pollfd ready = {.fd = watch_fd(fixture->watch), .events = POLLIN};
+        while (poll(&ready, 1, 50) > 0)
+                assert_true(watch_dispatch(fixture->watch, remember, fixture) >= 0);
+}
+
+static void forget(struct fixture *fixture) {
+        drain(fixture);
+        fixture->n_seen = 0;
+}
+
+/* The bits seen for a path below the base, over all events. */
+static unsigned what_at(struct fixture *fixture, const char *path) {
+        unsigned what = 0;
+        for (size_t i = 0; i < fixture->n_seen; i++)
+                if (!strcmp(fixture->seen[i].path, at(fixture, "%s", path)))
+                        what |= fixture->seen[i].what;
+        return what;
+}
+
+#define assert_seen(fixture, path, bits)                                                                     \
+        assert_int_equal(what_at(fixture, path) & (unsigned)(bits), (unsigned)(bits))
+
+/* Runs a shell command as another process, in the base directory; events of this one are dropped. */
+static pid_t shell(struct fixture *fixture, const char *command) {
+        pid_t pid = fork();
+        if (pid == 0) {
+                if (chdir(fixture->base) == 0)
+                        execl("/bin/sh", "sh", "-ec", command, NULL);
+                _exit(127);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        return pid;
+}
+
+static void a_write_is_seen_with_its_pid(void **state) {
+        struct fixture *fixture = *state;
+        pid_t pid = shell(fixture, "echo one > tree/a; echo two >> tree/a");
+        drain(fixture);
+        assert_seen(fixture, "tree/a", FILE_CREATED | FILE_MODIFIED | FILE_CLOSED);
+        assert_int_equal(fixture->seen[0].pid, pid);
+        assert_int_equal(fixture->seen[0].tree, 7);
+}
+
+static void names_that_come_and_go_are_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "echo x > tree/a; echo y > tree/b; echo z > outside/c");
+        forget(fixture);
+        shell(fixture,
+              "mv tree/a tree/b; mv outside/c tree/c; rm tree/c; ln -s b tree/l; mv tree/b outside/b");
+        drain(fixture);
+        assert_seen(fixture, "tree/a", FILE_REMOVED);
+        assert_seen(fixture, "tree/b", FILE_CREATED | FILE_REMOVED);
+        assert_seen(fixture, "tree/c", FILE_CREATED | FILE_REMOVED);
+        assert_seen(fixture, "tree/l", FILE_CREATED);
+}
+
+static void attributes_are_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "for f in mode owner xattr; do echo > tree/$f; done");
+        forget(fixture);
+        shell(fixture, "chmod 777 tree/mode; chown 1:1 tree/owner; chmod 700 tree; touch tree/mode");
+        pid_t pid = fork();
+        if (pid == 0)
+                _exit(setxattr(at(fixture, "tree/xattr"), "user.mark", "1", 1, 0) < 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        drain(fixture);
+        assert_seen(fixture, "tree/mode", FILE_ATTRIBUTES);
+        assert_seen(fixture, "tree/owner", FILE_ATTRIBUTES);
+        assert_seen(fixture, "tree/xattr", FILE_ATTRIBUTES);
+        assert_seen(fixture, "tree", FILE_ATTRIBUTES | FILE_DIRECTORY);
+}
+
+static void a_new_directory_and_its_file_are_seen_at_once(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir -p tree/p/q/r; echo > tree/p/q/r/f");
+        drain(fixture);
+        assert_seen(fixture, "tree/p", FILE_CREATED | FILE_DIRECTORY);
+        assert_seen(fixture, "tree/p/q/r/f", FILE_CREATED | FILE_CLOSED);
+}
+
+static void what_happened_in_a_directory_that_is_gone_has_a_path(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir -p tree/p/q; echo > tree/p/q/f; rm -r tree/p");
+        drain(fixture);
+        assert_seen(fixture, "tree/p/q/f", FILE_CREATED | FILE_REMOVED);
+}
+
+static void modify_and_revert_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "echo good > tree/a");
+        forget(fixture);
+        shell(fixture, "echo evil > tree/a; echo good > tree/a");
+        drain(fixture);
+        assert_seen(fixture, "tree/a", FILE_MODIFIED | FILE_CLOSED);
+}
+
+static void a_store_through_a_mapping_is_seen_when_it_ends(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "echo 0123456789 > tree/a");
+        forget(fixture);
+        pid_t pid = fork();
+        if (pid == 0) {
+                int fd = open(at(fixture, "tree/a"), O_RDWR);
+                char *map = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+                close(fd);
+                map[0] = 'X';
+                munmap(map, 8);
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        drain(fixture);
+        assert_seen(fixture, "tree/a", FILE_CLOSED);
+}
+
+static void a_directory_renamed_inside_changes_the_paths_below(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir -p tree/a/b; echo > tree/a/b/f");
+        forget(fixture);
+        shell(fixture, "mv tree/a tree/z");
+        drain(fixture);
+        shell(fixture, "echo >> tree/z/b/f");
+        drain(fixture);
+        assert_seen(fixture, "tree/a", FILE_REMOVED | FILE_DIRECTORY);
+        assert_seen(fixture, "tree/z", FILE_CREATED | FILE_DIRECTORY);
+        assert_seen(fixture, "tree/z/b/f", FILE_MODIFIED);
+        assert_int_equal(what_at(fixture, "tree/a/b/f"), 0);
+}
+
+static void nothing_outside_is_called_back(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture,
+              "mkdir outside/d; for i in 1 2 3 4 5 6 7 8; do echo > outside/d/$i; done; rm -r outside/d");
+        drain(fixture);
+        assert_int_equal(fixture->n_seen, 0);
+}
+
+/* Makes the watch ask the kernel to be silent about outside/d, and proves that it did. */
+static void silence_outside(struct fixture *fixture) {
+        struct watch_counters before, after;
+        shell(fixture, "mkdir -p outside/d; for i in 1 2 3 4 5 6; do echo > outside/d/$i; done");
+        drain(fixture);
+        watch_counters(fixture->watch, &before);
+        assert_true(before.n_ignored > 0);
+        shell(fixture, "for i in 1 2 3 4 5 6; do echo >> outside/d/$i; done");
+        forget(fixture);
+        watch_counters(fixture->watch, &after);
+        assert_int_equal(after.n_outside, before.n_outside);
+}
+
+static void a_silenced_directory_moved_into_the_tree_is_heard_again(void **state) {
+        struct fixture *fixture = *state;
+        silence_outside(fixture);
+        shell(fixture, "mv outside/d tree/d");
+        drain(fixture);
+        shell(fixture, "echo >> tree/d/1; echo > tree/d/new");
+        drain(fixture);
+        assert_seen(fixture, "tree/d", FILE_CREATED | FILE_DIRECTORY);
+        assert_seen(fixture, "tree/d/1", FILE_MODIFIED | FILE_CLOSED);
+        assert_seen(fixture, "tree/d/new", FILE_CREATED);
+}
+
+static void a_file_moved_from_a_silenced_directory_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        silence_outside(fixture);
+        shell(fixture, "mv outside/d/1 tree/one");
+        drain(fixture);
+        assert_seen(fixture, "tree/one", FILE_CREATED);
+}
+
+static void own_changes_are_dropped(void **state) {
+        struct fixture *fixture = *state;
+        int fd = open(at(fixture, "tree/own"), O_CREAT | O_WRONLY, 0600);
+        assert_int_equal(write(fd, "x", 1), 1);
+        close(fd);
+        drain(fixture);
+        assert_int_equal(fixture->n_seen, 0);
+}
+
+static void the_watch_is_armed_until_its_tree_is_gone(void **state) {
+        struct fixture *fixture = *state;
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
+        assert_int_equal(watch_is_armed(fixture->watch, 8), -ENOENT);
+        shell(fixture, "rmdir tree");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_REMOVED);
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 0);
+        shell(fixture, "mkdir tree; echo > tree/f");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_CREATED | FILE_DIRECTORY);
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
+}
+
+static void a_deploy_by_symlink_switch_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir -p releases/1 releases/2; ln -s releases/1 current");
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "current"), 8), 0);
+        forget(fixture);
+        shell(fixture, "echo > releases/1/f");
+        drain(fixture);
+        assert_seen(fixture, "current/f", FILE_CREATED);
+        forget(fixture);
+        shell(fixture, "ln -s releases/2 next; mv -T next current");
+        drain(fixture);
+        assert_seen(fixture, "current", FILE_CREATED | FILE_DIRECTORY);
+        forget(fixture);
+        shell(fixture, "echo > releases/1/g; echo > releases/2/h");
+        drain(fixture);
+        assert_seen(fixture, "current/h", FILE_CREATED);
+        assert_int_equal(what_at(fixture, "current/g"), 0);
+}
+
+static void a_tree_replaced_by_rename_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir tree.new; for i in 1 2 3 4 5; do echo > tree.new/$i; done");
+        forget(fixture);
+        shell(fixture, "mv tree tree.old; mv tree.new tree");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_REMOVED | FILE_CREATED | FILE_DIRECTORY);
+        forget(fixture);
+        shell(fixture, "echo >> tree/3; echo > tree.old/x");
+        drain(fixture);
+        assert_seen(fixture, "tree/3", FILE_MODIFIED);
+        assert_int_equal(fixture->seen[0].tree, 7);
+        assert_int_equal(what_at(fixture, "tree.old/x"), 0);
+}
+
+static void a_bind_mount_in_another_namespace_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "echo > tree/f");
+        forget(fixture);
+        shell(fixture, "unshare -m sh -ec 'mount --make-rprivate /; mkdir outside/m; "
+                       "mount --bind tree outside/m; echo evil >> outside/m/f; echo > outside/m/new'");
+        drain(fixture);
+        assert_seen(fixture, "tree/f", FILE_MODIFIED | FILE_CLOSED);
+        assert_seen(fixture, "tree/new", FILE_CREATED);
+}
+
+static void a_mount_inside_is_reported_and_watched(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir tree/m");
+        forget(fixture);
+        shell(fixture, "mount -t tmpfs none tree/m");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_MOUNTS);
+        forget(fixture);
+        shell(fixture, "echo > tree/m/f");
+        drain(fixture);
+        assert_seen(fixture, "tree/m/f", FILE_CREATED);
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
+        forget(fixture);
+        shell(fixture, "umount tree/m");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_MOUNTS);
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
+}
+
+static void an_outside_directory_bound_into_the_tree_is_watched(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir tree/m");
+        silence_outside(fixture);
+        shell(fixture, "mount --bind outside/d tree/m");
+        drain(fixture);
+        assert_seen(fixture, "tree", FILE_MOUNTS);
+        shell(fixture, "echo >> outside/d/1");
+        drain(fixture);
+        assert_seen(fixture, "tree/m/1", FILE_MODIFIED);
+        shell(fixture, "umount tree/m");
+}
+
+static void a_file_system_without_handles_is_refused(void **state) {
+        struct fixture *fixture = *state;
+        assert_int_equal(watch_add_tree(fixture->watch, "/proc/self", 9), -EOPNOTSUPP);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "nothing"), 9), -ENOENT);
+        assert_int_equal(watch_add_tree(fixture->watch, "/etc/passwd", 9), -ENOTDIR);
+        assert_int_equal(watch_add_tree(fixture->watch, "tree", 9), -EINVAL);
+}
+
+static void kill_oneself(const struct file_event *event, void *userdata) {
+        const struct fixture *fixture = userdata;
+        if (!strcmp(event->path, at(fixture, "tree/5")))
+                raise(SIGKILL);
+}
+
+/* The reader dies while it works off an event; the next one finishes those that were read. */
+static void what_a_killed_reader_had_read_is_worked_off_by_the_next(void **state) {
+        struct fixture *fixture = *state;
+        forget(fixture);
+        pid_t pid = fork();
+        if (pid == 0) {
+                struct watch *watch;
+                if (watch_new_pending(fixture->group_fd, fixture->pending_fd, &watch) < 0 ||
+                    watch_add_tree(watch, at(fixture, "tree"), 7) < 0)
+                        _exit(1);
+                shell(fixture, "for i in 1 2 3 4 5 6 7 8 9; do echo > tree/$i; done");
+                watch_dispatch(watch, kill_oneself, fixture);
+                _exit(2);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        watch_free(fixture->watch);
+        assert_int_equal(watch_new_pending(fixture->group_fd, fixture->pending_fd, &fixture->watch), 0);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "tree"), 7), 0);
+        drain(fixture);
+        assert_int_equal(what_at(fixture, "tree/4"), 0);
+        for (int i = 5; i <= 9; i++) {
+                char name[16];
+                snprintf(name, sizeof(name), "tree/%d", i);
+                assert_seen(fixture, name, FILE_CREATED | FILE_CLOSED);
+        }
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(a_write_is_seen_with_its_pid),
+                TEST(names_that_come_and_go_are_seen),
+                TEST(attributes_are_seen),
+                TEST(a_new_directory_and_its_file_are_seen_at_once),
+                TEST(what_happened_in_a_directory_that_is_gone_has_a_path),
+                TEST(modify_and_revert_is_seen),
+                TEST(a_store_through_a_mapping_is_seen_when_it_ends),
+                TEST(a_directory_renamed_inside_changes_the_paths_below),
+                TEST(nothing_outside_is_called_back),
+                TEST(a_silenced_directory_moved_into_the_tree_is_heard_again),
+                TEST(a_file_moved_from_a_silenced_directory_is_seen),
+                TEST(own_changes_are_dropped),
+                TEST(the_watch_is_armed_until_its_tree_is_gone),
+                TEST(a_deploy_by_symlink_switch_is_seen),
+                TEST(a_tree_replaced_by_rename_is_seen),
+                TEST(a_bind_mount_in_another_namespace_is_seen),
+                TEST(a_mount_inside_is_reported_and_watched),
+                TEST(an_outside_directory_bound_into_the_tree_is_watched),
+                TEST(a_file_system_without_handles_is_refused),
+                TEST(what_a_killed_reader_had_read_is_worked_off_by_the_next),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
