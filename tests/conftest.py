@@ -1,0 +1,81 @@
+"""Fixtures for the black-box tests: a guard, a small application, a real shop. See guard.py and shop.py."""
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import guard as guard_module  # noqa: E402
+import shop as shop_module  # noqa: E402
+
+
+def pytest_sessionstart():
+    if not guard_module.HINOMI.exists():
+        pytest.exit(f"{guard_module.HINOMI} is not built; run make", returncode=4)
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="needs root: fanotify and other users"))
+
+
+@pytest.fixture
+def scratch():
+    """A directory on a real file system, outside every guarded tree."""
+    path = guard_module.scratch_directory("test")
+    yield path
+    guard_module.remove_tree(path)
+
+
+@pytest.fixture
+def tree(scratch):
+    """A small application: PHP, a template, a script, an upload."""
+    path = scratch / "tree"
+    for name, text in SMALL_APPLICATION.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return path
+
+
+SMALL_APPLICATION = {
+    "index.php": "<?php\nrequire 'lib/order.php';\n",
+    "lib/order.php": "<?php\nfunction total($rows) {\n        return array_sum($rows);\n}\n",
+    "template/checkout.twig": "<form action=\"/pay\" method=\"post\">\n  {{ form }}\n</form>\n",
+    "js/cart.js": "document.title = 'cart';\n",
+    "upload/readme.txt": "uploads go here\n",
+}
+
+
+@pytest.fixture
+def make_guard():
+    """make_guard([{path: …}, …]) → a Guard that is watching; ended, searched for orphans and verified afterwards."""
+    guards = []
+
+    def make(trees, start=True, **keywords):
+        guard = guard_module.Guard(trees, **keywords)
+        guards.append(guard)
+        return guard.start() if start else guard
+
+    yield make
+    for guard in reversed(guards):
+        guard.close()
+
+
+@pytest.fixture
+def guard(make_guard, tree):
+    """A guard over `tree`: mirrored, no profile, observed."""
+    return make_guard([{"path": tree}])
+
+
+@pytest.fixture(scope="session")
+def shop():
+    """A real shop on loopback: WordPress, nginx, php-fpm, MariaDB from Debian's packages."""
+    instance = shop_module.Shop()
+    try:
+        yield instance.start()
+    finally:
+        instance.stop()
