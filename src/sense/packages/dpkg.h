@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #include "event/actor.h"
+#include "sense/packages/dpkg-text.h"
 
 #define DPKG_PACKAGE_SIZE 192
-#define DPKG_MD5_BYTES    16
 
 struct dpkg;
 
@@ -76,19 +76,3 @@ bool dpkg_is_transient(const char *path);
  * the path of its executable: limit: in another mount namespace that path may be another file.
  */
 bool dpkg_is_running_lineage(const struct actor *actor, pid_t *ret_pid, uint64_t *ret_start_ns);
-
-/* Decoders, for the fuzzer: pure. Each looks for a path without its leading '/'. */
-bool dpkg_list_has(const char *text, size_t size, const char *path);
-bool dpkg_sums_find(const char *text, size_t size, const char *path, uint8_t ret_md5[DPKG_MD5_BYTES]);
-bool dpkg_conffile_find(const char *status, size_t size, const char *package, const char *path,
-                        uint8_t ret_md5[DPKG_MD5_BYTES]);
-/* A diversion of `path`: 1 when it is diverted away (ret_by: who diverts, "" local), 2 when it is where
- * `ret_other` is diverted to, 0 none. Strings point into `text`. */
-struct dpkg_diversion {
-        const char *other;
-        size_t other_size;
-        const char *by;
-        size_t by_size;
-};
-int dpkg_diversion_find(const char *text, size_t size, const char *path,
-                        struct dpkg_diversion *ret_diversion);
