@@ -13,24 +13,33 @@ static uint64_t tick_ns(void) {
         return NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
+int procfs_decode_stat(const char *text, size_t size, struct procfs_stat *ret_stat) {
+        /* The name in parentheses may hold anything, so count from the last one. */
+        const char *end = size ? memrchr(text, ')', size) : NULL;
+        char fields[1024], state;
+        int parent;
+        unsigned flags;
+        unsigned long long ticks;
+        size_t rest = end ? size - (size_t)(end + 1 - text) : 0;
+        if (!end || rest >= sizeof(fields))
+                return -EBADMSG;
+        memcpy(fields, end + 1, rest);
+        fields[rest] = '\0';
+        if (sscanf(fields, " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                   &state, &parent, &flags, &ticks) != 4 ||
+            parent < 0 || ticks > UINT64_MAX / tick_ns())
+                return -EBADMSG;
+        *ret_stat = (struct procfs_stat){state, parent, flags & KERNEL_THREAD, ticks * tick_ns()};
+        return 0;
+}
+
 int procfs_stat_path(const char *path, struct procfs_stat *ret_stat) {
         _cleanup_(buffer_deinit) struct buffer text;
         buffer_init(&text, 8192);
         int r = io_read_file(-EBADF, path, &text);
         if (r < 0)
                 return r == -ENOENT ? -ESRCH : r;
-        /* The name in parentheses may hold anything, so count from the last one. */
-        const char *p = text.data ? strrchr(text.data, ')') : NULL;
-        char state;
-        int parent;
-        unsigned flags;
-        unsigned long long ticks;
-        if (!p ||
-            sscanf(p + 1, " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                   &state, &parent, &flags, &ticks) != 4)
-                return -EBADMSG;
-        *ret_stat = (struct procfs_stat){state, parent, flags & KERNEL_THREAD, ticks * tick_ns()};
-        return 0;
+        return procfs_decode_stat(text.data, text.size, ret_stat);
 }
 
 int procfs_stat(pid_t pid, struct procfs_stat *ret_stat) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,9 @@ struct procfs_stat {
         bool is_kernel_thread;
         uint64_t start_ns;
 };
+
+/* The text itself, decoded. 0 or -EBADMSG. Pure. */
+int procfs_decode_stat(const char *text, size_t size, struct procfs_stat *ret_stat);
 
 /* -ESRCH: no such process. */
 int procfs_stat(pid_t pid, struct procfs_stat *ret_stat);

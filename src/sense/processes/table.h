@@ -18,15 +18,25 @@
 
 struct process_table;
 
-/* In the parent: a netlink socket bound to the connector's process group, subscribed. */
+/*
+ * In the parent: a netlink socket bound to the connector's process group, subscribed and answered.
+ * -EOPNOTSUPP or -EPERM where there is none (a container, no CAP_NET_ADMIN).
+ */
 int process_connector_open(void);
 
-/* Reads /proc once, then follows the connector in a thread. */
+/*
+ * Follows the connector in a thread and reads /proc once. With `connector_fd` -1 there is no thread:
+ * every question is answered from /proc as it is at that time (counters say so), and no callback comes.
+ * The descriptor stays the caller's.
+ */
 int process_table_new(int connector_fd, struct process_table **ret_table);
 struct process_table *process_table_free(struct process_table *table);
 DEFINE_CLEANUP(struct process_table *, process_table_free);
 
-/* The actor for a pid as named by an event read just now (it may have exited); NULL only when out of memory.
+/*
+ * The actor for a pid as named by an event read just now (it may have exited). What the connector
+ * has ready is taken in first, so that the answer is not behind the event. n_processes 0: nobody
+ * knows the pid; NULL only when out of memory.
  */
 struct actor *process_table_actor(struct process_table *table, pid_t pid);
 
@@ -45,6 +55,13 @@ typedef void (*process_exit_callback)(pid_t pid, uint64_t start_ns, void *userda
 void process_table_on_exit(struct process_table *table, process_exit_callback callback, void *userdata);
 
 struct process_counters {
-        uint64_t n_forks, n_execs, n_exits, n_lost, n_unnamed; /* lost: ENOBUFS reported by the kernel */
+        uint64_t n_forks, n_execs, n_exits;
+        uint64_t n_lost;       /* ENOBUFS: the kernel lost events; each was followed by a reading of /proc */
+        uint64_t n_unnamed;    /* gone before executable and command line could be read */
+        uint64_t n_refused;    /* not remembered: the table was full of live processes */
+        uint64_t n_unnotified; /* execs and exits that were not called back: the queue was full */
+        uint64_t n_known;      /* remembered now, ancestors included */
+        uint64_t n_text_bytes;
+        bool has_connector; /* false: /proc only, short-lived processes are not seen */
 };
 void process_table_counters(struct process_table *table, struct process_counters *ret_counters);
