@@ -63,7 +63,9 @@ static const char *const statements[N_STATEMENTS] = {
         [RELEASE_GET] = "SELECT * FROM release WHERE id=?",
         [RELEASE_LIST] = "SELECT * FROM release ORDER BY id",
         [CLAIMS] = "SELECT digest FROM node WHERE digest IS NOT NULL UNION ALL "
-                   "SELECT digest FROM history WHERE digest IS NOT NULL",
+                   "SELECT xattr_digest FROM node WHERE xattr_digest IS NOT NULL UNION ALL "
+                   "SELECT digest FROM history WHERE digest IS NOT NULL UNION ALL "
+                   "SELECT xattr_digest FROM history WHERE xattr_digest IS NOT NULL",
         [HOST_ADD] = "INSERT OR IGNORE INTO host(tree,name)VALUES(?,?)",
         [HOST_FIND] = "SELECT 1 FROM host WHERE tree=? AND name=?",
 };

@@ -50,6 +50,10 @@ struct catalog {
         char *directory_path;
         int64_t directory_tree, directory_id;
 
+        /* Paths counted under a release and not yet in its row: added, changed, removed. */
+        int64_t counted_release;
+        int64_t counted[3];
+
         /* First eight bytes of every claimed digest, sorted; made when first asked after a change. */
         uint64_t *claims;
         size_t n_claims;
@@ -72,4 +76,6 @@ static inline void catalog_unlockp(struct catalog **catalog) {
 /* One more path added, changed or removed under a release. */
 int catalog_count(struct catalog *catalog, int64_t release, const struct node *before,
                   const struct node *after);
+/* Writes what was counted. */
+int catalog_flush_counts(struct catalog *catalog);
 void catalog_drop_claims(struct catalog *catalog);

@@ -4,16 +4,27 @@
 
 #include "vault/catalog-node.h"
 
-int catalog_count(struct catalog *catalog, int64_t release, const struct node *before,
-                  const struct node *after) {
+int catalog_flush_counts(struct catalog *catalog) {
+        if (!catalog->counted_release)
+                return 0;
         sqlite3_stmt *count = database_use(&catalog->database, RELEASE_COUNT);
         if (!count)
                 return database_errno(&catalog->database);
-        sqlite3_bind_int64(count, 1, release);
-        sqlite3_bind_int(count, 2, !node_exists(before));
-        sqlite3_bind_int(count, 3, node_exists(before) && node_exists(after));
-        sqlite3_bind_int(count, 4, !node_exists(after));
+        sqlite3_bind_int64(count, 1, catalog->counted_release);
+        for (int i = 0; i < 3; i++) {
+                sqlite3_bind_int64(count, 2 + i, catalog->counted[i]);
+                catalog->counted[i] = 0;
+        }
+        catalog->counted_release = 0;
         return database_run(count);
+}
+
+int catalog_count(struct catalog *catalog, int64_t release, const struct node *before,
+                  const struct node *after) {
+        int r = catalog->counted_release == release ? 0 : catalog_flush_counts(catalog);
+        catalog->counted_release = release;
+        catalog->counted[!node_exists(before) ? 0 : node_exists(after) ? 1 : 2]++;
+        return r;
 }
 
 int catalog_begin_release(struct catalog *catalog, int64_t tree, const char *uid, const char *name,
@@ -76,12 +87,15 @@ static int read_release(struct catalog *catalog, sqlite3_stmt *statement,
 int catalog_end_release(struct catalog *catalog, int64_t release, uint64_t at_ns,
                         struct catalog_release *ret_release) {
         CATALOG_LOCK(catalog);
+        int r = catalog_flush_counts(catalog);
+        if (r < 0)
+                return r;
         sqlite3_stmt *end = database_use(&catalog->database, RELEASE_END);
         if (!end)
                 return database_errno(&catalog->database);
         sqlite3_bind_int64(end, 1, release);
         sqlite3_bind_int64(end, 2, (int64_t)at_ns);
-        int r = database_run(end);
+        r = database_run(end);
         if (r < 0 || !ret_release)
                 return r;
         sqlite3_stmt *get = database_use(&catalog->database, RELEASE_GET);

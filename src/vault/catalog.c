@@ -79,7 +79,9 @@ static void forget_directory(struct catalog *catalog) {
 int catalog_commit(struct catalog *catalog) {
         CATALOG_LOCK(catalog);
         /* After a full disk or a failed read SQLite has given the transaction up by itself. */
-        int r = in_transaction(catalog) ? database_commit(&catalog->database) : -EIO;
+        int r = in_transaction(catalog) ? catalog_flush_counts(catalog) : -EIO;
+        if (r == 0)
+                r = database_commit(&catalog->database);
         if (r < 0) {
                 database_rollback(&catalog->database);
                 forget_directory(catalog);
@@ -91,6 +93,8 @@ int catalog_rollback(struct catalog *catalog) {
         CATALOG_LOCK(catalog);
         forget_directory(catalog);
         catalog_drop_claims(catalog);
+        catalog->counted_release = 0;
+        memset(catalog->counted, 0, sizeof(catalog->counted));
         return database_rollback(&catalog->database);
 }
 
@@ -386,6 +390,8 @@ int catalog_approve(struct catalog *catalog, int64_t tree, const char *path, con
         r = require_directory(catalog, tree, path, length, &directory);
         if (r == 0)
                 r = approve_node(catalog, directory, name, node, from_ns, release);
+        if (own && r == 0)
+                r = catalog_flush_counts(catalog);
         if (own && r == 0)
                 r = database_commit(&catalog->database);
         if (own && r < 0) {

@@ -2,7 +2,8 @@
  * The content-addressed store: bytes kept by their SHA-256.
  *
  *   STATE/vault/packs/NNNNNNNN.pack   small objects, appended; one writer
- *   STATE/vault/large/ab/<digest>     large objects, one file each (reflinked where the file system can)
+ *   STATE/vault/large/ab/<digest>.raw large objects, one file each: reflinked where the file system can,
+ *   STATE/vault/large/ab/<digest>.zst …or a zstd frame
  *   STATE/vault/index.sqlite          digest -> where it lies; rebuilt from the packs when lost or corrupt
  *
  * One process (the sentry) writes; within it every function is thread-safe. Objects
@@ -32,6 +33,7 @@ struct store_usage {
         uint64_t budget_bytes;
         uint64_t free_bytes; /* of the file system */
         bool full;           /* the last put was refused for want of room */
+        bool rebuilt;        /* the index was missing or damaged when the store was opened, and made again */
 };
 
 /* Creates what is missing. -EWOULDBLOCK: another process has it open for writing. */
@@ -50,6 +52,9 @@ int store_put_file(struct store *store, int fd, struct digest *ret_digest, uint6
 int store_put_bytes(struct store *store, const void *data, size_t size, struct digest *ret_digest);
 int store_sync(struct store *store);
 
+/* Gives back the memory that puts and gets keep for the next one. */
+void store_trim(struct store *store);
+
 bool store_has(struct store *store, const struct digest *digest);
 
 /* Writes the object to `fd` from its offset 0. -ENOENT, -EBADMSG, or write's errno. */
@@ -60,7 +65,8 @@ int store_usage(struct store *store, struct store_usage *ret_usage);
 
 /*
  * Frees room: removes objects that `is_kept` does not claim, oldest first, until the
- * budget holds with `wanted_bytes` to spare. Never touches a claimed object.
+ * budget and the reserve hold with `wanted_bytes` to spare. Never touches a claimed object; what was
+ * put and is not approved yet must be claimed too, so the thread that puts is the one that collects.
  * Returns 0, or -ENOSPC when everything left is claimed.
  */
 typedef bool (*store_is_kept)(const struct digest *digest, void *userdata);

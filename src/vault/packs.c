@@ -1,0 +1,182 @@
+/* The directory of packs: which there are, appending to the last, syncing, removing. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "base/io.h"
+#include "vault/checksum.h"
+#include "vault/store-private.h"
+
+#define NAME_FORMAT "%08" PRIu32 ".pack"
+
+static void pack_name(uint32_t number, char ret_name[static 24]) {
+        snprintf(ret_name, 24, NAME_FORMAT, number);
+}
+
+static int pack_add(struct store *store, uint32_t number, uint64_t end) {
+        struct pack *packs = reallocarray(store->packs, store->n_packs + 1, sizeof(*packs));
+        if (!packs)
+                return -ENOMEM;
+        store->packs = packs;
+        packs[store->n_packs++] = (struct pack){.number = number, .end = end};
+        return 0;
+}
+
+static int compare_packs(const void *a, const void *b) {
+        uint32_t x = ((const struct pack *)a)->number, y = ((const struct pack *)b)->number;
+        return x < y ? -1 : x > y;
+}
+
+/* 1: a pack of ours, 0: something else. */
+static int parse_name(const char *name, uint32_t *ret_number) {
+        char again[24];
+        uint32_t number;
+        if (sscanf(name, "%8" SCNu32, &number) != 1 || number == 0)
+                return 0;
+        pack_name(number, again);
+        if (strcmp(again, name))
+                return 0;
+        *ret_number = number;
+        return 1;
+}
+
+static void closedirp(DIR **directory) {
+        if (*directory)
+                closedir(*directory);
+}
+
+int packs_list(struct store *store) {
+        int fd = openat(store->packs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        _cleanup_(closedirp) DIR *directory = fdopendir(fd);
+        if (!directory) {
+                close(fd);
+                return -ENOMEM;
+        }
+        free(STEAL(store->packs));
+        store->n_packs = 0;
+        for (struct dirent *entry; (entry = readdir(directory));) {
+                uint32_t number;
+                struct stat st;
+                if (!parse_name(entry->d_name, &number) ||
+                    fstatat(store->packs_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                    !S_ISREG(st.st_mode))
+                        continue;
+                int r = pack_add(store, number, (uint64_t)st.st_size);
+                if (r < 0)
+                        return r;
+        }
+        if (store->n_packs)
+                qsort(store->packs, store->n_packs, sizeof(*store->packs), compare_packs);
+        return 0;
+}
+
+struct pack *packs_find(struct store *store, uint32_t number) {
+        struct pack key = {.number = number};
+        if (!store->n_packs)
+                return NULL;
+        return bsearch(&key, store->packs, store->n_packs, sizeof(key), compare_packs);
+}
+
+int packs_open(const struct store *store, uint32_t number, int flags) {
+        char name[24];
+        pack_name(number, name);
+        int fd = openat(store->packs_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return fd < 0 ? -errno : fd;
+}
+
+int packs_rotate(struct store *store) {
+        uint32_t number = store->n_packs ? store->packs[store->n_packs - 1].number + 1 : 1;
+        _cleanup_(fd_closep) int fd = packs_open(store, number, O_RDWR | O_CREAT | O_EXCL);
+        if (fd < 0)
+                return fd;
+        int r = pack_add(store, number, 0);
+        if (r < 0)
+                return r;
+        store->packs[store->n_packs - 1].unsynced = true;
+        fd_closep(&store->append_fd);
+        store->append_fd = fd_steal(&fd);
+        return 0;
+}
+
+static int open_last(struct store *store, uint64_t need) {
+        struct pack *last = store->n_packs ? &store->packs[store->n_packs - 1] : NULL;
+        if (!last || (last->end && last->end + need > PACK_BYTES_MAX))
+                return packs_rotate(store);
+        if (store->append_fd >= 0)
+                return 0;
+        store->append_fd = packs_open(store, last->number, O_RDWR);
+        return store->append_fd < 0 ? store->append_fd : 0;
+}
+
+int packs_append(struct store *store, struct index_entry *entry, uint8_t *record) {
+        uint64_t need = RECORD_BYTES + entry->stored_bytes;
+        int r = open_last(store, need);
+        if (r < 0)
+                return r;
+        struct pack *last = &store->packs[store->n_packs - 1];
+        struct record header = {
+                .digest = entry->digest,
+                .raw_bytes = entry->raw_bytes,
+                .stored_bytes = entry->stored_bytes,
+                .time_ns = entry->time_ns,
+                .codec = entry->codec,
+                .checksum = checksum_update(0, record + RECORD_BYTES, entry->stored_bytes),
+        };
+        record_encode(&header, record);
+        r = io_pwrite_all(store->append_fd, record, need, last->end);
+        if (r < 0) {
+                /* What was written is no record: the next one is written over it. */
+                if (ftruncate(store->append_fd, (off_t)last->end) < 0)
+                        fd_closep(&store->append_fd), store->append_fd = -EBADF;
+                return r;
+        }
+        entry->pack = last->number;
+        entry->offset = last->end;
+        last->end += need;
+        last->live_bytes += need;
+        last->unsynced = true;
+        return 0;
+}
+
+int packs_sync(struct store *store) {
+        bool any = false;
+        for (size_t i = 0; i < store->n_packs; i++) {
+                if (!store->packs[i].unsynced)
+                        continue;
+                _cleanup_(fd_closep) int fd = packs_open(store, store->packs[i].number, O_RDONLY);
+                if (fd < 0)
+                        return fd;
+                if (fdatasync(fd) < 0)
+                        return -errno;
+                any = true;
+        }
+        if (any && fsync(store->packs_fd) < 0)
+                return -errno;
+        for (size_t i = 0; i < store->n_packs; i++)
+                store->packs[i].unsynced = false;
+        return 0;
+}
+
+int packs_remove(struct store *store, uint32_t number) {
+        struct pack *pack = packs_find(store, number);
+        char name[24];
+        pack_name(number, name);
+        if (unlinkat(store->packs_fd, name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        if (pack) {
+                size_t i = (size_t)(pack - store->packs);
+                if (i == store->n_packs - 1) {
+                        fd_closep(&store->append_fd);
+                        store->append_fd = -EBADF;
+                }
+                store->n_packs--;
+                memmove(pack, pack + 1, (store->n_packs - i) * sizeof(*pack));
+        }
+        return 0;
+}

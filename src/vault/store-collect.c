@@ -1,0 +1,230 @@
+/*
+ * Room: the oldest objects that nobody claims go first. In a pack they only become dead space, so packs
+ * with much of it are repacked: what lives is appended to the last pack, synced and indexed, and then
+ * the old pack is removed. After a crash in between both copies are there, which costs room and nothing else.
+ */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "vault/store-private.h"
+
+struct candidates {
+        struct index_entry *items;
+        size_t n, capacity;
+};
+
+static int collect_candidate(const struct index_entry *entry, void *userdata) {
+        struct candidates *candidates = userdata;
+        if (candidates->n == candidates->capacity) {
+                size_t capacity = candidates->capacity ? 2 * candidates->capacity : 1024;
+                struct index_entry *items = reallocarray(candidates->items, capacity, sizeof(*items));
+                if (!items)
+                        return -ENOMEM;
+                candidates->items = items;
+                candidates->capacity = capacity;
+        }
+        candidates->items[candidates->n++] = *entry;
+        return 0;
+}
+
+static void candidates_deinit(struct candidates *candidates) {
+        free(candidates->items);
+}
+
+static uint64_t dead_bytes(const struct store *store) {
+        uint64_t dead = 0;
+        for (size_t i = 0; i < store->n_packs; i++)
+                dead += store->packs[i].end - store->packs[i].live_bytes;
+        return dead;
+}
+
+/* How much has to go; 0: budget and reserve hold. */
+static uint64_t missing_bytes(struct store *store, uint64_t wanted) {
+        bool full = store->full;
+        store->free_bytes = 0; /* ask the file system again */
+        uint64_t stored = store_stored_bytes(store), budget = store->options.budget_bytes;
+        uint64_t missing = budget && stored + wanted > budget ? stored + wanted - budget : 0;
+        if (store_reserve(store, missing ? 0 : wanted) < 0) {
+                uint64_t need = wanted + store->options.reserve_bytes;
+                uint64_t short_of = need > store->free_bytes ? need - store->free_bytes : 0;
+                missing = missing > short_of ? missing : short_of;
+        }
+        store->full = full;
+        return missing;
+}
+
+static int evict(struct store *store, const struct index_entry *entry, uint64_t *freed) {
+        int r = index_remove(&store->index, &entry->digest);
+        if (r < 0)
+                return r;
+        struct pack *pack = packs_find(store, entry->pack);
+        if (pack)
+                pack->live_bytes -= RECORD_BYTES + entry->stored_bytes;
+        else
+                store->large_bytes -= entry->stored_bytes;
+        *freed += entry->stored_bytes + (pack ? RECORD_BYTES : 0);
+        store->n_objects--;
+        store->raw_bytes -= entry->raw_bytes;
+        return 0;
+}
+
+/* Takes out of the index what is not claimed until `wanted` bytes are free or dead; the caller rolls back. */
+static int evict_oldest(struct store *store, struct candidates *candidates, uint64_t wanted,
+                        store_is_kept is_kept, void *userdata) {
+        uint64_t freed = dead_bytes(store);
+        size_t n_evicted = 0;
+        for (size_t i = 0; i < candidates->n && freed < wanted; i++) {
+                struct index_entry *entry = &candidates->items[i];
+                if (is_kept && is_kept(&entry->digest, userdata))
+                        continue;
+                int r = evict(store, entry, &freed);
+                if (r < 0)
+                        return r;
+                candidates->items[n_evicted++] = *entry;
+        }
+        candidates->n = n_evicted;
+        return 0;
+}
+
+static int evict_durably(struct store *store, uint64_t wanted, store_is_kept is_kept, void *userdata) {
+        _cleanup_(candidates_deinit) struct candidates candidates = {.n = 0};
+        int r = index_each(&store->index, INDEX_BY_TIME, collect_candidate, &candidates);
+        if (r == 0)
+                r = index_begin(&store->index);
+        if (r < 0)
+                return r;
+        r = evict_oldest(store, &candidates, wanted, is_kept, userdata);
+        if (r == 0)
+                r = index_commit(&store->index);
+        if (r < 0) {
+                index_rollback(&store->index);
+                return store_recount(store) ?: r;
+        }
+        for (size_t i = 0; r == 0 && i < candidates.n; i++)
+                if (!candidates.items[i].pack)
+                        r = large_remove(store, &candidates.items[i]);
+        return r;
+}
+
+struct repack {
+        struct store *store;
+        struct candidates *candidates;
+        uint32_t number;
+};
+
+static int collect_in_pack(const struct index_entry *entry, void *userdata) {
+        struct repack *repack = userdata;
+        return entry->pack == repack->number ? collect_candidate(entry, repack->candidates) : 0;
+}
+
+/* Moves one record as it is; a damaged one is left out of the new pack, and out of the index. */
+static int move_object(struct store *store, struct store_worker *worker, const struct index_entry *entry) {
+        struct index_entry moved = *entry;
+        int r = store_read_small(store, worker, entry);
+        if (r == -EBADMSG)
+                return index_remove(&store->index, &entry->digest);
+        if (r == 0 && index_is_full(&store->index))
+                r = store_flush(store);
+        if (r == 0)
+                r = packs_append(store, &moved, worker->stored);
+        return r < 0 ? r : index_add(&store->index, &moved);
+}
+
+static int repack(struct store *store, uint32_t number) {
+        _cleanup_(candidates_deinit) struct candidates live = {.n = 0};
+        struct repack collect = {.store = store, .candidates = &live, .number = number};
+        int r = index_each(&store->index, INDEX_BY_DIGEST, collect_in_pack, &collect);
+        if (r == 0 && number == store->packs[store->n_packs - 1].number)
+                r = packs_rotate(store);
+        struct store_worker *worker = worker_take(store);
+        if (!worker)
+                r = -ENOMEM;
+        for (size_t i = 0; r == 0 && i < live.n; i++)
+                r = move_object(store, worker, &live.items[i]);
+        worker_give(store, worker);
+        if (r == 0)
+                r = store_flush(store);
+        if (r == 0)
+                r = index_forget_pack(&store->index, number);
+        /* The old pack may go only when the new places are on disk for good. */
+        if (r == 0)
+                r = index_sync(&store->index);
+        return r < 0 ? r : packs_remove(store, number);
+}
+
+/* The pack with the largest dead part, if it has any. */
+static struct pack *most_dead(struct store *store) {
+        struct pack *most = NULL;
+        double most_share = 0;
+        for (size_t i = 0; i < store->n_packs; i++) {
+                struct pack *pack = &store->packs[i];
+                double share = pack->end ? 1 - (double)pack->live_bytes / (double)pack->end : 0;
+                if (share > most_share) {
+                        most = pack;
+                        most_share = share;
+                }
+        }
+        return most;
+}
+
+static int repack_until_fits(struct store *store, uint64_t wanted) {
+        while (missing_bytes(store, wanted)) {
+                struct pack *pack = most_dead(store);
+                if (!pack)
+                        return -ENOSPC;
+                int r = repack(store, pack->number);
+                if (r < 0) {
+                        store_recount(store);
+                        return r;
+                }
+        }
+        return 0;
+}
+
+static int collect(struct store *store, uint64_t wanted, store_is_kept is_kept, void *userdata) {
+        int r = store_flush(store);
+        uint64_t missing = r == 0 ? missing_bytes(store, wanted) : 0;
+        if (r < 0 || !missing)
+                return r;
+        /* Some more than needed, or every next put would come back here. */
+        r = evict_durably(store, missing + store->options.budget_bytes / 20, is_kept, userdata);
+        if (r == 0)
+                r = repack_until_fits(store, wanted);
+        if (r == 0)
+                store->full = false;
+        return r;
+}
+
+int store_collect(struct store *store, uint64_t wanted_bytes, store_is_kept is_kept, void *userdata) {
+        if (store->read_only)
+                return -EROFS;
+        pthread_mutex_lock(&store->mutex);
+        int r = collect(store, wanted_bytes, is_kept, userdata);
+        pthread_mutex_unlock(&store->mutex);
+        return r;
+}
+
+int store_verify(struct store *store, void (*report)(const struct digest *digest, int error, void *userdata),
+                 void *userdata) {
+        _cleanup_(candidates_deinit) struct candidates all = {.n = 0};
+        pthread_mutex_lock(&store->mutex);
+        int r = store->read_only ? 0 : store_flush(store);
+        if (r == 0)
+                r = index_each(&store->index, INDEX_BY_DIGEST, collect_candidate, &all);
+        pthread_mutex_unlock(&store->mutex);
+        struct store_worker *worker = r == 0 ? worker_take(store) : NULL;
+        if (!worker)
+                return r < 0 ? r : -ENOMEM;
+        int n_damaged = 0;
+        for (size_t i = 0; i < all.n; i++) {
+                int error = all.items[i].pack ? store_read_small(store, worker, &all.items[i])
+                                              : large_get(store, worker, &all.items[i], -1);
+                if (error == 0)
+                        continue;
+                n_damaged++;
+                if (report)
+                        report(&all.items[i].digest, error, userdata);
+        }
+        worker_give(store, worker);
+        return n_damaged;
+}
