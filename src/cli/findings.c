@@ -1,0 +1,105 @@
+/* `hinomi findings` and `hinomi show`. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/i18n.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/output.h"
+#include "event/finding.h"
+
+struct printing {
+        const struct cli *cli;
+        bool full;
+        bool colour;
+        size_t n_printed;
+};
+
+static int print_line(const json_t *finding, void *userdata) {
+        struct printing *printing = userdata;
+        printing->n_printed++;
+        if (printing->cli->json)
+                return output_json(stdout, finding) < 0 ? EXIT_FAILED : -1;
+        if (printing->full)
+                finding_print_full(stdout, finding, printing->colour);
+        else
+                finding_print(stdout, finding, printing->colour);
+        return ferror(stdout) ? EXIT_FAILED : -1;
+}
+
+/* A severity as a person writes it, in the protocol's lower case; NULL: no such. */
+static const char *find_severity(const char *text) {
+        static const char *const names[] = {"informational", "low", "medium", "high", "critical"};
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (!strcasecmp(names[i], text) || (i == 0 && !strcasecmp(text, "info")))
+                        return names[i];
+        return NULL;
+}
+
+static int set_time(const struct cli *cli, json_t *request, const char *option) {
+        const char *text = cli_get(cli, option);
+        json_t *milliseconds = NULL;
+        if (!text)
+                return 0;
+        int status = client_time(cli, text, &milliseconds);
+        if (!status)
+                json_object_set_new(request, option, milliseconds);
+        return status;
+}
+
+static int set_severity(const struct cli *cli, json_t *request) {
+        const char *text = cli_get(cli, "severity");
+        const char *name = text ? find_severity(text) : NULL;
+        if (text && !name)
+                return cli_usage_error(cli, _("'%s' is no severity; expected one of %s"), text,
+                                       "informational, low, medium, high, critical");
+        if (name)
+                json_object_set_new(request, "severity", json_string(name));
+        return 0;
+}
+
+static int set_limit(const struct cli *cli, json_t *request) {
+        const char *text = cli_get(cli, "limit");
+        char *end = NULL;
+        long limit = text ? strtol(text, &end, 10) : cli_get(cli, "since") ? 0 : 50;
+        if (text && (end == text || *end || limit < 1 || limit > 1000000))
+                return cli_usage_error(cli, _("--limit takes a number from 1 to %d, not '%s'"), 1000000,
+                                       text);
+        if (limit)
+                json_object_set_new(request, "limit", json_integer(limit));
+        return 0;
+}
+
+static int fill_request(const struct cli *cli, json_t *request) {
+        int status = set_time(cli, request, "since");
+        status = status ?: set_time(cli, request, "until");
+        status = status ?: set_severity(cli, request);
+        status = status ?: set_limit(cli, request);
+        if (cli_get(cli, "tree"))
+                json_object_set_new(request, "tree", client_path(cli_get(cli, "tree")));
+        if (cli_get(cli, "follow"))
+                json_object_set_new(request, "follow", json_true());
+        return status;
+}
+
+int cli_findings(const struct cli *cli) {
+        struct printing printing = {.cli = cli, .colour = output_colour(stdout)};
+        json_t *request = json_pack("{s:s}", "request", "findings");
+        int status = request ? fill_request(cli, request) : EXIT_FAILED;
+        if (status) {
+                json_decref(request);
+                return status;
+        }
+        status = client_ask(cli, request, print_line, &printing);
+        if (status == EXIT_DONE && !printing.n_printed && !cli->json)
+                puts(_("No findings."));
+        return status;
+}
+
+int cli_show(const struct cli *cli) {
+        struct printing printing = {.cli = cli, .colour = output_colour(stdout), .full = true};
+        return client_ask(cli, json_pack("{s:s,s:s}", "request", "show", "id", cli->arguments[0]), print_line,
+                          &printing);
+}

@@ -1,0 +1,20 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+
+#include "base/i18n.h"
+#include "cli/cli.h"
+
+#define VERSION "0.1.0"
+
+int cli_version(const struct cli *cli) {
+        struct utsname name;
+        if (uname(&name) < 0)
+                return cli_failed("uname: %s", "?");
+        if (cli->json)
+                printf("{\"version\":\"%s\",\"compiler\":\"%s\",\"kernel\":\"%s\"}\n", VERSION, __VERSION__,
+                       name.release);
+        else
+                printf(_("hinomi %s, on Linux %s\n"), VERSION, name.release);
+        return EXIT_DONE;
+}
