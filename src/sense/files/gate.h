@@ -1,0 +1,81 @@
+/*
+ * The gate of a tree that answers `refuse`: a write is denied before it happens.
+ *
+ * A second fanotify group (FAN_CLASS_CONTENT) with a mark FAN_OPEN_PERM on every directory of the tree makes
+ * each open of a file wait for an answer. The event has no open flags, so they are read from
+ * /proc/PID/task/TID/syscall of the waiting thread. Reads are let through at once; only a write is asked
+ * about, in a thread of the gate's own.
+ *
+ * Certain: open, openat, creat, open_by_handle_at, execve: their arguments are in registers. openat2 keeps
+ * its flags in memory that another thread may change: what is read there is believed only when it says write,
+ * and otherwise not certain. io_uring and whatever else opens files counts as a write.
+ *
+ * What cannot be refused, because the kernel asks nobody: rename, rename over, unlink, link, symlink, mkdir,
+ * chmod, chown, xattr, truncate(2) by path, writes through descriptors opened before, and opens in a
+ * directory that was made an instant ago. These are seen by the watch and undone at once. A hard link outside
+ * the tree is gated only after gate_add_file(). A denied O_CREAT leaves an empty file behind (the kernel asks
+ * after it made it): is_create says so, and who decided removes it.
+ *
+ * Nobody waits for ever: a question that is not decided within GATE_DEADLINE_NS is answered (write: denied).
+ * While a killed sentry is replaced, opens wait, because the parent holds the group; its successor answers
+ * also those that had been read (the kernel takes an answer by the number the descriptor had, whoever writes
+ * it). When the last holder of the group is gone the kernel lets everything through.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+
+#define GATE_DEADLINE_NS UINT64_C(250000000)
+
+struct gate_request {
+        const char
+                *path; /* absolute, valid during the call; NULL: not known (read by a killed predecessor) */
+        size_t tree;   /* index given to gate_add_tree(); SIZE_MAX with path NULL */
+        pid_t pid;
+        bool is_create;  /* O_CREAT: an empty file may be there now that was not before */
+        bool is_certain; /* false: a write is only supposed */
+};
+
+/*
+ * Asked in a thread of the gate's own whether a write may happen. While it runs, the open waits: open no
+ * guarded file, and take no lock that a thread holds while it opens one. Opens by this process never get
+ * here.
+ */
+typedef bool (*gate_policy)(const struct gate_request *request, void *userdata);
+
+struct gate;
+
+/* In the parent: the permission group. -ENOSYS or -EINVAL: the kernel has no permission events. */
+int gate_group_open(void);
+
+/* `pending_fd` as made by watch_pending_open(), or -1. Starts the threads; first answers what a predecessor
+ * left. */
+int gate_new(int group_fd, int pending_fd, gate_policy policy, void *userdata, struct gate **ret_gate);
+struct gate *gate_free(struct gate *gate);
+DEFINE_CLEANUP(struct gate *, gate_free);
+
+/* Marks every directory below `path` (mounts inside it too). Adding a tree again marks what is new. */
+int gate_add_tree(struct gate *gate, const char *path, size_t tree);
+int gate_remove_tree(struct gate *gate, size_t tree);
+
+/* For FILE_CREATED|FILE_DIRECTORY of the watch: marks a new directory and all below it. */
+int gate_add_directory(struct gate *gate, const char *path);
+
+/* Marks one file itself, under whatever name it is opened: for files with more than one link. */
+int gate_add_file(struct gate *gate, const char *path);
+
+/* For doctor: 1 when the tree's own directory carries its mark, else 0. */
+int gate_is_armed(struct gate *gate, size_t tree);
+
+struct gate_counters {
+        uint64_t n_reads, n_writes_allowed, n_writes_denied;
+        uint64_t n_uncertain; /* of the writes: only supposed */
+        uint64_t n_late;      /* answered by the deadline, not by the policy */
+        uint64_t n_inherited; /* read by a predecessor, answered here */
+        uint64_t n_marks;
+};
+void gate_counters(struct gate *gate, struct gate_counters *ret_counters);
