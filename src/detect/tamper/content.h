@@ -1,6 +1,7 @@
 /*
  * What content means: bytes in, indicators out. Runs in the assayer only, on bytes an
- * attacker chose; pure but for YARA's compiled rules. Bounded in time and memory.
+ * attacker chose; pure but for YARA's compiled rules. Time and memory are linear in the
+ * bytes, which the caller bounds with CONTENT_BYTES_MAX.
  */
 #pragma once
 
@@ -11,9 +12,12 @@
 #include "event/change.h"
 
 #define CONTENT_BYTES_MAX ((size_t)32 << 20) /* past that the head and the tail are looked at */
+#define CONTENT_DIFF_MAX  ((size_t)16 << 10)
+#define CONTENT_HOSTS_MAX 256
 
 struct content_rules; /* YARA rules compiled from packs/yara */
 
+/* Returns 0, -ENOENT (no rules there), -EBADMSG (ret_error names file and line; owned) or another errno. */
 int content_rules_load(const char *packs, struct content_rules **ret_rules, char **ret_error);
 struct content_rules *content_rules_free(struct content_rules *rules);
 DEFINE_CLEANUP(struct content_rules *, content_rules_free);
@@ -29,9 +33,16 @@ struct content_request {
 };
 
 /*
- * Returns {"media":"text/x-php", "indicators":[{"id":"php_tag_in_image","detail":"…"}…],
- * "hosts":["…"] (named by `after`), "new_hosts":["…"] (not in `before`), "diff":"…" (unified,
- * bounded, card numbers and mail addresses masked), "diff_truncated":bool}. New reference; NULL: out of
- * memory.
+ * Returns {"media":"text/x-php",
+ *  "php":bool (it holds PHP that does something; absent where nothing could hold PHP),
+ *  "indicators":[{"id":"php_tag_in_image","detail":"…"}…] (what `before` did not have already; a YARA
+ *   match has also "rule", "severity", "technique"),
+ *  "hosts":["…"] (servers that scripts, forms and code in `after` name), "new_hosts":["…"] (not in `before`),
+ *  "diff":"…" (unified, bounded, valid UTF-8, card numbers, mail addresses and secrets masked; absent for
+ *   binary or equal content), "diff_truncated":bool}.
+ * `rules` may be NULL. New reference; NULL: out of memory.
  */
 json_t *content_assay(const struct content_rules *rules, const struct content_request *request);
+
+/* Only "hosts", for learning what an application names. New reference; NULL: out of memory. */
+json_t *content_hosts(const char *name, const unsigned char *data, size_t size);

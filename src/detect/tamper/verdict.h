@@ -6,11 +6,8 @@
 
 #include <stddef.h>
 
+#include "base/i18n.h"
 #include "detect/tamper/judge.h"
-
-#ifndef N_
-#define N_(msgid) msgid /* marked for xgettext, translated where it is shown */
-#endif
 
 struct statement {
         enum severity severity;

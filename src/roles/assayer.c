@@ -1,0 +1,240 @@
+/*
+ * The assayer: says what content means. It is handed descriptors, reads them, and answers; it
+ * can open nothing, connect to nothing and start nothing, so that a crash or a take-over by
+ * the bytes it parses is worth nothing.
+ *
+ *   {"type":"assay","id","name","zone","before":bool,"want_diff":bool} + [after, before?]
+ *     → {"type":"assayed","id","content":{…}} or {"type":"assayed","id","error":"…"}
+ *   {"type":"hosts","id","name"} + [file] → {"type":"hosts","id","hosts":[…]}
+ *
+ * Limits: CONTENT_BYTES_MAX of each file (head and tail past that), MEMORY_MAX in all.
+ */
+#include <grp.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/message.h"
+#include "base/sandbox.h"
+#include "detect/tamper/content.h"
+#include "event/json.h"
+#include "roles/role.h"
+
+#define MEMORY_MAX   ((size_t)320 << 20)
+#define TAIL_BYTES   ((size_t)8 << 20)
+#define TRIM_BYTES   ((size_t)1 << 20)
+#define USER         "hinomi-assay"
+#define THRESHOLD_MB 256
+
+struct bytes {
+        unsigned char *data; /* owned; NULL: none */
+        size_t size;
+};
+
+static void bytes_deinit(struct bytes *bytes) {
+        free(STEAL(bytes->data));
+}
+
+/* --- before the sandbox closes --- */
+
+static int drop_privileges(void) {
+        if (geteuid() != 0)
+                return 0;
+        const struct passwd *user = getpwnam(USER);
+        if (!user)
+                return -ENOENT;
+        uid_t uid = user->pw_uid;
+        gid_t gid = user->pw_gid;
+        if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+                return -errno;
+        return 0;
+}
+
+static void limit_resources(void) {
+        static const struct {
+                int resource;
+                rlim_t most;
+        } limits[] = {{RLIMIT_DATA, MEMORY_MAX},
+                      {RLIMIT_CORE, 0},
+                      {RLIMIT_NPROC, 0},
+                      {RLIMIT_FSIZE, 0},
+                      {RLIMIT_NOFILE, 64}};
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+                struct rlimit limit = {.rlim_cur = limits[i].most, .rlim_max = limits[i].most};
+                if (setrlimit(limits[i].resource, &limit) < 0)
+                        fprintf(stderr, "assayer: cannot set limit %d: %s\n", limits[i].resource,
+                                strerror(errno));
+        }
+        /* large buffers go back to the kernel when they are freed */
+        mallopt(M_MMAP_THRESHOLD, THRESHOLD_MB << 10);
+        mallopt(M_TRIM_THRESHOLD, THRESHOLD_MB << 10);
+        prctl(PR_SET_DUMPABLE, 0);
+}
+
+static int enter_sandbox(void) {
+        int r = drop_privileges();
+        if (r < 0) {
+                fprintf(stderr, "assayer: cannot become user " USER ": %s\n", strerror(-r));
+                return r;
+        }
+        limit_resources();
+        r = sandbox_enter_pure();
+        if (r < 0)
+                fprintf(stderr, "assayer: seccomp refused the sandbox: %s\n", strerror(-r));
+        return r;
+}
+
+static int load_rules(const char *packs, struct content_rules **ret_rules) {
+        _cleanup_(freep) char *error = NULL;
+        int r = content_rules_load(packs, ret_rules, &error);
+        if (r < 0)
+                fprintf(stderr, "assayer: no YARA rules from %s/yara: %s\n", packs, error ?: strerror(-r));
+        return r;
+}
+
+/* --- requests --- */
+
+/* Head and tail of what is too large: payloads are put at an end, since the middle of a large file is data.
+ */
+static int read_bytes(int fd, struct bytes *ret_bytes) {
+        struct stat st;
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return -EBADF;
+        size_t whole = (size_t)st.st_size, size = whole < CONTENT_BYTES_MAX ? whole : CONTENT_BYTES_MAX;
+        size_t tail = whole > size ? TAIL_BYTES : 0;
+        _cleanup_(bytes_deinit) struct bytes bytes = {.data = malloc(size + 1)};
+        if (!bytes.data)
+                return -ENOMEM;
+        ssize_t n = io_pread_full(fd, bytes.data, size - tail, 0);
+        if (n < 0)
+                return (int)n;
+        bytes.size = (size_t)n;
+        if (tail) {
+                n = io_pread_full(fd, bytes.data + bytes.size, tail, whole - tail);
+                if (n < 0)
+                        return (int)n;
+                bytes.size += (size_t)n;
+        }
+        ret_bytes->size = bytes.size;
+        ret_bytes->data = STEAL(bytes.data);
+        return 0;
+}
+
+static enum zone zone_parse(const char *name) {
+        for (enum zone zone = ZONE_NONE; name && zone <= ZONE_IGNORED; zone++)
+                if (!strcmp(name, zone_name(zone)))
+                        return zone;
+        return ZONE_CODE;
+}
+
+static int assay(const struct content_rules *rules, const json_t *body, struct message *message,
+                 json_t **ret_content) {
+        _cleanup_(bytes_deinit) struct bytes after = {0}, before = {0};
+        _cleanup_(fd_closep) int after_fd = message_take_fd(message, 0),
+                                 before_fd = message_take_fd(message, 1);
+        int r = read_bytes(after_fd, &after);
+        if (r >= 0 && json_is_true(json_object_get(body, "before")))
+                r = read_bytes(before_fd, &before);
+        if (r < 0)
+                return r;
+        struct content_request request = {
+                .name = json_get_string(body, "name") ?: "",
+                .zone = zone_parse(json_get_string(body, "zone")),
+                .before = before.data,
+                .before_size = before.size,
+                .after = after.data,
+                .after_size = after.size,
+                .want_diff = json_is_true(json_object_get(body, "want_diff")),
+        };
+        *ret_content = content_assay(rules, &request);
+        return *ret_content ? (after.size + before.size > TRIM_BYTES) : -ENOMEM;
+}
+
+static int find_hosts(const json_t *body, struct message *message, json_t **ret_hosts) {
+        _cleanup_(bytes_deinit) struct bytes file = {0};
+        _cleanup_(fd_closep) int fd = message_take_fd(message, 0);
+        int r = read_bytes(fd, &file);
+        if (r < 0)
+                return r;
+        *ret_hosts = content_hosts(json_get_string(body, "name") ?: "", file.data, file.size);
+        return *ret_hosts ? file.size > TRIM_BYTES : -ENOMEM;
+}
+
+static json_t *answer(const struct content_rules *rules, struct message *message) {
+        const json_t *body = message->body;
+        const char *type = json_get_string(body, "type");
+        bool is_hosts = type && !strcmp(type, "hosts");
+        if (!is_hosts && (!type || strcmp(type, "assay")))
+                return NULL;
+        json_t *result = NULL;
+        int r = is_hosts ? find_hosts(body, message, &result) : assay(rules, body, message, &result);
+        json_t *reply = json_pack("{s:s,s:O?}", "type", is_hosts ? "hosts" : "assayed", "id",
+                                  json_object_get(body, "id"));
+        if (r < 0)
+                json_object_set_new(reply, "error", json_string(strerror(-r)));
+        else
+                json_object_set_new(reply, is_hosts ? "hosts" : "content", result);
+        if (r != 0)
+                malloc_trim(0);
+        return reply;
+}
+
+static int send_whole(int socket_fd, const json_t *body) {
+        int r;
+        while ((r = message_send(socket_fd, body, NULL, 0)) == -EAGAIN) {
+                struct pollfd wait = {.fd = socket_fd, .events = POLLOUT};
+                poll(&wait, 1, -1);
+        }
+        return r;
+}
+
+/* Returns 0, -EPIPE when the peer is gone, or another negative errno. */
+static int serve(const struct content_rules *rules, int socket_fd) {
+        _cleanup_(message_deinit) struct message message;
+        int r = message_receive(socket_fd, &message);
+        if (r < 0)
+                return r == -EPIPE ? r : 0;
+        json_t *reply = answer(rules, &message);
+        if (!reply)
+                return 0;
+        r = send_whole(socket_fd, reply);
+        json_decref(reply);
+        return r;
+}
+
+static int loop(const struct role_context *context, const struct content_rules *rules) {
+        struct pollfd polls[] = {
+                {.fd = context->peers[ROLE_SENTRY], .events = POLLIN},
+                {.fd = context->peers[ROLE_PARENT], .events = POLLIN},
+        };
+        for (;;) {
+                if (poll(polls, ARRAY_SIZE(polls), -1) < 0 && errno != EINTR)
+                        return -errno;
+                for (size_t i = 0; i < ARRAY_SIZE(polls); i++) {
+                        if (polls[i].revents && serve(rules, polls[i].fd) == -EPIPE)
+                                return 0;
+                        polls[i].revents = 0;
+                }
+        }
+}
+
+int role_assayer_run(const struct role_context *context) {
+        _cleanup_(content_rules_freep) struct content_rules *rules = NULL;
+        int r = load_rules(context->packs, &rules);
+        if (r < 0)
+                return r;
+        r = enter_sandbox();
+        if (r < 0)
+                return r;
+        json_t *ready = json_pack("{s:s}", "type", "ready");
+        if (context->peers[ROLE_PARENT] >= 0)
+                send_whole(context->peers[ROLE_PARENT], ready);
+        json_decref(ready);
+        return loop(context, rules);
+}
