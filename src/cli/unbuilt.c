@@ -3,15 +3,6 @@
 #include "cli/cli.h"
 #include "roles/role.h"
 
-__attribute__((weak)) int roles_main(int argc, char **argv) {
-        (void)argc, (void)argv;
-        return cli_failed(_("this part is not built"));
-}
-
-__attribute__((weak)) int cli_watch(const struct cli *cli) {
-        return cli_failed(_("'%s' is not built"), cli->command->name);
-}
-
 __attribute__((weak)) int cli_ledger(const struct cli *cli) {
         return cli_failed(_("'%s' is not built"), cli->command->name);
 }

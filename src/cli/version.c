@@ -5,16 +5,16 @@
 #include "base/i18n.h"
 #include "cli/cli.h"
 
-#define VERSION "0.1.0"
+#include "base/version.h"
 
 int cli_version(const struct cli *cli) {
         struct utsname name;
         if (uname(&name) < 0)
                 return cli_failed("uname: %s", "?");
         if (cli->json)
-                printf("{\"version\":\"%s\",\"compiler\":\"%s\",\"kernel\":\"%s\"}\n", VERSION, __VERSION__,
-                       name.release);
+                printf("{\"version\":\"%s\",\"compiler\":\"%s\",\"kernel\":\"%s\"}\n", HINOMI_VERSION,
+                       __VERSION__, name.release);
         else
-                printf(_("hinomi %s, on Linux %s\n"), VERSION, name.release);
+                printf(_("hinomi %s, on Linux %s\n"), HINOMI_VERSION, name.release);
         return EXIT_DONE;
 }

@@ -29,7 +29,7 @@ enum severity {
 };
 
 /* Most evidences one finding lists; further files are counted in unmapped.n_files. */
-#define FINDING_EVIDENCES_MAX 1000
+#define FINDING_EVIDENCES_MAX 100000
 
 const char *severity_name(enum severity severity);
 

@@ -23,12 +23,12 @@ enum role_id {
 enum role_fd {
         ROLE_FD_PEERS = 3, /* + enum role_id: SOCK_SEQPACKET to that peer (base/message.h) */
         ROLE_FD_CONFIG = ROLE_FD_PEERS + ROLE_COUNT, /* sealed memfd: the configuration as it was validated */
-        ROLE_FD_FANOTIFY,  /* notification group */
-        ROLE_FD_LINKED,    /* notification group for inodes with several names */
-        ROLE_FD_GATE,      /* permission group */
-        ROLE_FD_CONNECTOR, /* process connector */
-        ROLE_FD_PENDING,   /* memfd: events read and not yet worked off */
-        ROLE_FD_LISTEN,    /* control socket */
+        ROLE_FD_FANOTIFY,                            /* notification group */
+        ROLE_FD_GATE,                                /* permission group */
+        ROLE_FD_CONNECTOR,                           /* process connector */
+        ROLE_FD_PENDING,    /* memory for events that were read and not yet worked off */
+        ROLE_FD_UNANSWERED, /* memory for permission events that were read and not yet answered */
+        ROLE_FD_LISTEN,     /* control socket */
         ROLE_FD_END,
 };
 
@@ -38,7 +38,8 @@ struct role_context {
         const char *packs;
         bool json;             /* engine: print findings as JSON lines */
         int peers[ROLE_COUNT]; /* -1: may not talk */
-        int config_fd, fanotify_fd, linked_fd, gate_fd, connector_fd, pending_fd, listen_fd; /* -1: not given */
+        int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd,
+                listen_fd; /* -1: not given */
 };
 
 const char *role_name(enum role_id id);

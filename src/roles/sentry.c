@@ -1,0 +1,296 @@
+/*
+ * The sentry's recipe: take the configuration and the kernel's descriptors, open the vault, arm
+ * every tree, then follow what happens. Wiring only; the parts are in roles/sentry/.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/message.h"
+#include "event/json.h"
+#include "roles/sentry/sentry.h"
+
+#define TICK_US          3000000
+#define CONFIG_BYTES_MAX ((size_t)1 << 20)
+
+static int load_config(struct sentry *sentry) {
+        _cleanup_(buffer_deinit) struct buffer text;
+        _cleanup_(freep) char *error = NULL;
+        char path[64];
+        buffer_init(&text, CONFIG_BYTES_MAX);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", sentry->context->config_fd);
+        int r = io_read_file(AT_FDCWD, path, &text);
+        return r < 0 ? r : config_parse(text.data, text.size, "configuration", &sentry->config, &error);
+}
+
+static int complain(const char *what, int error) {
+        fprintf(stderr, "hinomi: sentry: %s: %s\n", what, strerror(-error));
+        return error;
+}
+
+static int open_vault(struct sentry *sentry) {
+        const char *state = sentry->context->state;
+        struct store_options options = {
+                .budget_bytes = sentry->config->options.vault_budget_bytes,
+                .reserve_bytes = sentry->config->options.vault_reserve_bytes,
+        };
+        int r = store_open(state, &options, &sentry->store);
+        if (r < 0)
+                return complain("the vault cannot be opened", r);
+        r = catalog_open(state, false, &sentry->catalog);
+        if (r < 0)
+                return complain("the catalog (vault/catalog.sqlite) cannot be opened", r);
+        r = observed_open(state, &sentry->observed);
+        return r < 0 ? complain("vault/observed.sqlite cannot be opened", r) : 0;
+}
+
+static bool descends(pid_t pid, pid_t root, uint64_t root_start_ns, void *userdata) {
+        struct sentry *sentry = userdata;
+        return process_table_descends(sentry->processes, pid, root, root_start_ns);
+}
+
+static int open_senses(struct sentry *sentry) {
+        const struct role_context *context = sentry->context;
+        int r = watch_new_pending(context->fanotify_fd, context->pending_fd, &sentry->watch);
+        if (r < 0)
+                return complain("file events", r);
+        r = process_table_new(context->connector_fd, &sentry->processes);
+        if (r < 0)
+                return complain("process events", r);
+        process_table_on_exec(sentry->processes, mailbox_exec, sentry);
+        process_table_on_exit(sentry->processes, mailbox_exit, sentry);
+        r = dpkg_open("/", NULL, &sentry->dpkg);
+        if (r < 0 && r != -ENOENT)
+                complain("dpkg's database", r);
+        struct releases_options releases = {.state = context->state,
+                                            .catalog = sentry->catalog,
+                                            .descends = descends,
+                                            .userdata = sentry};
+        r = releases_open(&releases, &sentry->releases);
+        if (r < 0)
+                return complain("releases in progress", r);
+        struct loop_options loop = {
+                .limit = (unsigned)sentry->config->options.restore_loop_count,
+                .window_ns = sentry->config->options.restore_loop_window_ns,
+        };
+        r = loop_new(&loop, NULL, NULL, &sentry->loop);
+        return r;
+}
+
+/* May this open for writing happen? In the gate's thread: a look at tables, nothing slow. */
+static bool allow_write(const struct gate_request *request, void *userdata) {
+        struct sentry *sentry = userdata;
+        struct tree *tree = request->path ? tree_of_path(sentry, request->path) : NULL;
+        if (!tree || tree->config->respond != RESPOND_REFUSE)
+                return request->path != NULL;
+        enum zone zone = profile_zone(tree->profile, tree_relative(tree, request->path));
+        if (zone != ZONE_CODE && zone != ZONE_NONE)
+                return true;
+        _cleanup_(actor_freep) struct actor *actor = process_table_actor(sentry->processes, request->pid);
+        pid_t dpkg_pid;
+        uint64_t dpkg_start_ns;
+        if (actor && sentry->dpkg && dpkg_is_running_lineage(actor, &dpkg_pid, &dpkg_start_ns))
+                return true;
+        pthread_mutex_lock(&sentry->releases_lock);
+        bool is_released =
+                actor && release_of(sentry->releases, actor, tree->id, clock_monotonic_ns(&clock_system));
+        pthread_mutex_unlock(&sentry->releases_lock);
+        if (!is_released)
+                mailbox_refused(sentry, request->path, actor);
+        return is_released;
+}
+
+static int open_gate(struct sentry *sentry) {
+        if (sentry->context->gate_fd < 0)
+                return 0;
+        int r = gate_new(sentry->context->gate_fd, sentry->context->unanswered_fd, allow_write, sentry,
+                         &sentry->gate);
+        return r < 0 ? complain("permission events", r) : 0;
+}
+
+void sentry_drain(struct sentry *sentry) {
+        for (int i = 0; i < 1000 && watch_dispatch(sentry->watch, intake_event, sentry) > 0; i++)
+                ;
+        intake_flush(sentry);
+}
+
+static int on_files(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)fd, (void)revents;
+        struct sentry *sentry = userdata;
+        watch_dispatch(sentry->watch, intake_event, sentry);
+        return 0;
+}
+
+static int on_assayer(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)revents;
+        for (int i = 0; i < 64; i++) {
+                _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
+                int r = message_receive(fd, &message);
+                if (r < 0)
+                        return 0;
+                inspect_answer(userdata, message.body);
+        }
+        return 0;
+}
+
+static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)revents;
+        for (int i = 0; i < 256; i++) {
+                _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
+                if (message_receive(fd, &message) < 0)
+                        return 0;
+                const char *type = json_get_string(message.body, "type");
+                if (type && !strcmp(type, "appended"))
+                        outbox_acknowledged(userdata, (uint64_t)json_get_integer(message.body, "id", 0),
+                                            (uint64_t)json_get_integer(message.body, "index", 0));
+        }
+        return 0;
+}
+
+static int on_engine(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)revents;
+        struct sentry *sentry = userdata;
+        _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
+        if (message_receive(fd, &message) < 0)
+                return 0;
+        const char *type = json_get_string(message.body, "type");
+        if (type && !strcmp(type, "ask"))
+                requests_ask(sentry, message.body);
+        else if (type && !strcmp(type, "hangup"))
+                requests_hangup(sentry, (pid_t)json_get_integer(message.body, "pid", 0));
+        return 0;
+}
+
+/* Ends when nothing is on its way any more; the parent's patience bounds it. */
+static int stop(struct sentry *sentry) {
+        sentry_drain(sentry);
+        reports_flush(sentry);
+        sentry->is_stopping = true;
+        return 0;
+}
+
+static int on_settled(sd_event_source *source, void *userdata) {
+        (void)source;
+        struct sentry *sentry = userdata;
+        if (sentry->is_stopping && !outbox_count(sentry->outbox) && !inspections_count(sentry->inspections))
+                return sd_event_exit(sentry->event, 0);
+        return 0;
+}
+
+static int on_parent(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)revents;
+        struct sentry *sentry = userdata;
+        _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
+        int r = message_receive(fd, &message);
+        if (r == -EPIPE)
+                return sd_event_exit(sentry->event, 0);
+        const char *type = r < 0 ? NULL : json_get_string(message.body, "type");
+        const char *role = json_get_string(message.body, "role");
+        if (!type)
+                return 0;
+        if (!strcmp(type, "stop"))
+                return stop(sentry);
+        if (!strcmp(type, "restarted") && role && !strcmp(role, role_name(ROLE_LEDGER)))
+                outbox_resend(sentry);
+        if (!strcmp(type, "restarted") && role && !strcmp(role, role_name(ROLE_ASSAYER)))
+                inspect_assayer_restarted(sentry);
+        return 0;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)usec;
+        state_tick(userdata);
+        sd_event_source_set_time_relative(source, TICK_US);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int tell_parent(struct sentry *sentry, const char *type) {
+        json_auto_t *message = json_pack("{s:s}", "type", type);
+        return message_send(sentry->context->peers[ROLE_PARENT], message, NULL, 0);
+}
+
+static int open_parts(struct sentry *sentry) {
+        int r = intake_new(sentry, &sentry->intake);
+        r = r < 0 ? r : inspections_new(sentry, &sentry->inspections);
+        r = r < 0 ? r : reports_new(sentry, &sentry->reports);
+        r = r < 0 ? r : outbox_new(sentry, &sentry->outbox);
+        r = r < 0 ? r : packages_new(sentry, &sentry->packages);
+        return r < 0 ? r : mailbox_new(sentry, &sentry->mailbox);
+}
+
+static int open_loop(struct sentry *sentry) {
+        const struct role_context *context = sentry->context;
+        static const enum role_id non_blocking[] = {ROLE_ASSAYER, ROLE_LEDGER};
+        for (size_t i = 0; i < ARRAY_SIZE(non_blocking); i++)
+                fcntl(context->peers[non_blocking[i]], F_SETFL, O_NONBLOCK);
+        sd_event *event = sentry->event;
+        sd_event_source *settled = NULL;
+        int r = sd_event_add_io(event, NULL, watch_fd(sentry->watch), EPOLLIN, on_files, sentry);
+        r = r < 0 ? r
+                  : sd_event_add_io(event, NULL, context->peers[ROLE_ASSAYER], EPOLLIN, on_assayer, sentry);
+        r = r < 0 ? r : sd_event_add_io(event, NULL, context->peers[ROLE_LEDGER], EPOLLIN, on_ledger, sentry);
+        r = r < 0 ? r : sd_event_add_io(event, NULL, context->peers[ROLE_ENGINE], EPOLLIN, on_engine, sentry);
+        r = r < 0 ? r : sd_event_add_io(event, NULL, context->peers[ROLE_PARENT], EPOLLIN, on_parent, sentry);
+        r = r < 0 ? r : sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, TICK_US, 0, on_tick, sentry);
+        r = r < 0 ? r : sd_event_add_post(event, &settled, on_settled, sentry);
+        return r;
+}
+
+static void close_all(struct sentry *sentry) {
+        gate_free(sentry->gate);
+        process_table_free(sentry->processes);
+        watch_free(sentry->watch);
+        mailbox_free(sentry->mailbox);
+        packages_free(sentry->packages);
+        outbox_free(sentry->outbox);
+        reports_free(sentry->reports);
+        inspections_free(sentry->inspections);
+        intake_free(sentry->intake);
+        loop_free(sentry->loop);
+        releases_close(sentry->releases);
+        dpkg_close(sentry->dpkg);
+        trees_close(sentry);
+        observed_close(sentry->observed);
+        catalog_close(sentry->catalog);
+        store_close(sentry->store);
+        config_free(sentry->config);
+        sd_event_unref(sentry->event);
+}
+
+static int run(struct sentry *sentry) {
+        int r = load_config(sentry);
+        r = r < 0 ? r : sd_event_new(&sentry->event);
+        r = r < 0 ? r : open_vault(sentry);
+        r = r < 0 ? r : trees_open(sentry);
+        r = r < 0 ? r : open_parts(sentry);
+        r = r < 0 ? r : open_senses(sentry);
+        r = r < 0 ? r : open_gate(sentry);
+        r = r < 0 ? r : tell_parent(sentry, "ready");
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < sentry->n_trees; i++) {
+                r = tree_start(sentry, &sentry->trees[i]);
+                if (r < 0)
+                        fprintf(stderr, "hinomi: %s: %s\n", sentry->trees[i].config->path,
+                                sentry->trees[i].reason ?: strerror(-r));
+        }
+        malloc_trim(0);
+        r = open_loop(sentry);
+        sentry->is_armed = true;
+        r = r < 0 ? r : tell_parent(sentry, "armed");
+        return r < 0 ? r : sd_event_loop(sentry->event);
+}
+
+int role_sentry_run(const struct role_context *context) {
+        struct sentry sentry = {
+                .context = context,
+                .releases_lock = PTHREAD_MUTEX_INITIALIZER,
+                .started_ns = clock_wall_ns(&clock_system),
+        };
+        int r = run(&sentry);
+        close_all(&sentry);
+        return r;
+}

@@ -1,0 +1,585 @@
+/*
+ * From a path that something happened to, to a verdict.
+ *
+ * Content is judged by the assayer, asynchronously: an inspection waits for its answer with the
+ * change it is about. INSPECTIONS_MAX wait at a time, the rest queue. An assayer that dies over a
+ * file is given it once more; dying twice is itself an indicator. Where a change names
+ * hosts, the verdict waits until the hosts the application itself names have been read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/message.h"
+#include "event/json.h"
+#include "roles/sentry/sentry.h"
+
+#define INSPECTIONS_MAX    32 /* in the assayer's hands */
+#define ATTEMPTS_MAX       2
+#define CONTENT_MEMORY_MAX ((uint64_t)64 << 20) /* approved content larger than this is not diffed */
+
+struct inspection {
+        struct inspection *next;
+        uint64_t id;
+        struct tree *tree;
+        struct change *change;
+        json_t *content; /* the answer, while it waits for hosts */
+        unsigned n_attempts;
+        bool is_sent;
+        bool waits_for_hosts;
+        bool from_vault;           /* the content is in the vault, not in the tree */
+        inspect_answered answered; /* NULL: judge */
+        void *userdata;
+};
+
+struct hosts_task {
+        struct hosts_task *next;
+        uint64_t id; /* 0: not sent */
+        struct tree *tree;
+        char relative[];
+};
+
+struct inspections {
+        struct inspection *first, **end;
+        size_t n, n_sent;
+        uint64_t next_id;
+        struct hosts_task *hosts, **hosts_end;
+        size_t n_hosts_sent;
+};
+
+static void pump(struct sentry *sentry);
+
+int inspections_new(struct sentry *sentry, struct inspections **ret_inspections) {
+        (void)sentry;
+        struct inspections *inspections = calloc(1, sizeof(*inspections));
+        if (!inspections)
+                return -ENOMEM;
+        inspections->end = &inspections->first;
+        inspections->hosts_end = &inspections->hosts;
+        inspections->next_id = clock_monotonic_ns(&clock_system);
+        *ret_inspections = inspections;
+        return 0;
+}
+
+static void inspection_free(struct inspection *inspection) {
+        change_free(inspection->change);
+        json_decref(inspection->content);
+        free(inspection);
+}
+
+struct inspections *inspections_free(struct inspections *inspections) {
+        if (!inspections)
+                return NULL;
+        while (inspections->first) {
+                struct inspection *inspection = inspections->first;
+                inspections->first = inspection->next;
+                inspection_free(inspection);
+        }
+        while (inspections->hosts) {
+                struct hosts_task *task = inspections->hosts;
+                inspections->hosts = task->next;
+                free(task);
+        }
+        free(inspections);
+        return NULL;
+}
+
+size_t inspections_count(const struct inspections *inspections) {
+        return inspections->n;
+}
+
+/* The change is the application's own business: it becomes the approved state. */
+static void accept(struct sentry *sentry, struct tree *tree, const struct change *change, int64_t release) {
+        const char *relative = tree_relative(tree, change->path);
+        catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns, release);
+        observed_clear(sentry->observed, tree->id, relative);
+}
+
+/* Hosts that `content` names anew and that no file of the application names. */
+static json_t *unseen_hosts(struct sentry *sentry, const struct tree *tree, const json_t *content) {
+        json_t *unseen = json_array();
+        size_t i;
+        json_t *host;
+        json_array_foreach (json_object_get(content, "new_hosts"), i, host)
+                if (json_is_string(host) &&
+                    catalog_has_host(sentry->catalog, tree->id, json_string_value(host)) == 0)
+                        json_array_append(unseen, host);
+        return unseen;
+}
+
+static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content) {
+        const char *relative = tree_relative(tree, change->path);
+        json_auto_t *unseen = unseen_hosts(sentry, tree, content);
+        struct verdict verdict = {0};
+        if (judge_change(change, content, unseen, &verdict) < 0)
+                return;
+        if (verdict.severity == 0) {
+                if (change->how != CHANGE_REFUSED)
+                        accept(sentry, tree, change, 0);
+                verdict_deinit(&verdict);
+                return;
+        }
+        char uid[32];
+        report_change(sentry, tree, change, &verdict, json_get_string(content, "diff"), uid);
+        if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) {
+                if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW)
+                        accept(sentry, tree, change, 0);
+                observed_set(sentry->observed, tree->id, relative, uid, &change->after, change->time_ns);
+                if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW)
+                        observed_clear(sentry->observed, tree->id, relative);
+        }
+        react(sentry, tree, change, &verdict, uid);
+        verdict_deinit(&verdict);
+}
+
+/* Kept content in an anonymous file, for the assayer. */
+static int kept_fd(struct sentry *sentry, const struct node *node) {
+        if (!S_ISREG(node->mode) || !sentry->store || node->size_bytes > CONTENT_MEMORY_MAX ||
+            !store_has(sentry->store, &node->digest))
+                return -ENOENT;
+        _cleanup_(fd_closep) int fd = memfd_create("hinomi-kept", MFD_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        int r = store_get_file(sentry->store, &node->digest, fd);
+        return r < 0 ? r : fd_steal(&fd);
+}
+
+static int after_fd(struct sentry *sentry, const struct inspection *inspection) {
+        if (inspection->from_vault)
+                return kept_fd(sentry, &inspection->change->after);
+        return tree_open_file(inspection->tree, tree_relative(inspection->tree, inspection->change->path),
+                              O_RDONLY | O_NONBLOCK | O_NOCTTY);
+}
+
+static void unlink_inspection(struct inspections *inspections, struct inspection *inspection) {
+        struct inspection **link = &inspections->first;
+        while (*link != inspection)
+                link = &(*link)->next;
+        *link = inspection->next;
+        if (inspections->end == &inspection->next)
+                inspections->end = link;
+        inspections->n--;
+        inspections->n_sent -= inspection->is_sent;
+}
+
+static void finish(struct sentry *sentry, struct inspection *inspection, const json_t *content) {
+        unlink_inspection(sentry->inspections, inspection);
+        if (inspection->answered) {
+                inspection->answered(sentry, inspection->tree, STEAL(inspection->change), content,
+                                     inspection->userdata);
+                inspection_free(inspection);
+                return;
+        }
+        conclude(sentry, inspection->tree, inspection->change, content);
+        inspection_free(inspection);
+}
+
+static int send_inspection(struct sentry *sentry, struct inspection *inspection) {
+        _cleanup_(fd_closep) int after = after_fd(sentry, inspection);
+        if (after < 0)
+                return after;
+        _cleanup_(fd_closep) int before = kept_fd(sentry, &inspection->change->before);
+        const char *name = strrchr(inspection->change->path, '/') + 1;
+        json_auto_t *body = json_pack("{s:s,s:I,s:o,s:s,s:b,s:b}", "type", "assay", "id",
+                                      (json_int_t)inspection->id, "name", json_bytes(name), "zone",
+                                      zone_name(inspection->change->zone), "before", before >= 0, "want_diff",
+                                      inspection->change->zone != ZONE_DATA &&
+                                              (before >= 0 || !node_exists(&inspection->change->before)));
+        int fds[2] = {after, before};
+        return message_send(sentry->context->peers[ROLE_ASSAYER], body, fds, before >= 0 ? 2 : 1);
+}
+
+static int send_hosts_task(struct sentry *sentry, struct hosts_task *task) {
+        _cleanup_(fd_closep) int fd =
+                tree_open_file(task->tree, task->relative, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return fd;
+        task->id = ++sentry->inspections->next_id;
+        json_auto_t *body = json_pack("{s:s,s:I}", "type", "hosts", "id", (json_int_t)task->id);
+        return message_send(sentry->context->peers[ROLE_ASSAYER], body, &fd, 1);
+}
+
+static void release_waiting(struct sentry *sentry, struct tree *tree) {
+        struct inspection *next;
+        for (struct inspection *i = sentry->inspections->first; i; i = next) {
+                next = i->next;
+                if (i->tree == tree && i->waits_for_hosts)
+                        finish(sentry, i, i->content);
+        }
+}
+
+static void hosts_task_done(struct sentry *sentry, struct hosts_task *task) {
+        struct inspections *inspections = sentry->inspections;
+        struct hosts_task **link = &inspections->hosts;
+        while (*link != task)
+                link = &(*link)->next;
+        *link = task->next;
+        if (inspections->hosts_end == &task->next)
+                inspections->hosts_end = link;
+        inspections->n_hosts_sent -= task->id != 0;
+        struct tree *tree = task->tree;
+        free(task);
+        if (--tree->n_hosts_left == 0)
+                release_waiting(sentry, tree);
+}
+
+/* Keeps the assayer busy: changes first, then what is learned quietly. */
+static void pump(struct sentry *sentry) {
+        struct inspections *inspections = sentry->inspections;
+        struct inspection *next;
+        for (struct inspection *i = inspections->first; i && inspections->n_sent < INSPECTIONS_MAX;
+             i = next) {
+                next = i->next;
+                if (i->is_sent || i->waits_for_hosts)
+                        continue;
+                int r = send_inspection(sentry, i);
+                if (r == -EAGAIN)
+                        return;
+                if (r < 0) {
+                        finish(sentry, i, NULL);
+                        continue;
+                }
+                i->is_sent = true;
+                i->n_attempts++;
+                inspections->n_sent++;
+        }
+        struct hosts_task *next_task;
+        for (struct hosts_task *task = inspections->hosts;
+             task && inspections->n_sent + inspections->n_hosts_sent < INSPECTIONS_MAX; task = next_task) {
+                next_task = task->next;
+                if (task->id)
+                        continue;
+                int r = send_hosts_task(sentry, task);
+                if (r == -EAGAIN) {
+                        task->id = 0;
+                        return;
+                }
+                inspections->n_hosts_sent += task->id != 0;
+                if (r < 0)
+                        hosts_task_done(sentry, task);
+        }
+}
+
+static int submit(struct sentry *sentry, const struct inspection *like) {
+        struct inspections *inspections = sentry->inspections;
+        struct inspection *inspection = calloc(1, sizeof(*inspection));
+        if (!inspection) {
+                change_free(like->change);
+                return -ENOMEM;
+        }
+        *inspection = *like;
+        inspection->id = ++inspections->next_id;
+        *inspections->end = inspection;
+        inspections->end = &inspection->next;
+        inspections->n++;
+        pump(sentry);
+        return 0;
+}
+
+static bool needs_content(const struct change *change) {
+        return change->how != CHANGE_REFUSED && S_ISREG(change->after.mode) &&
+               (change->difference & (NODE_EXISTENCE | NODE_TYPE | NODE_CONTENT));
+}
+
+static int no_entry(const char *name, const struct node *node, void *userdata) {
+        (void)name, (void)node, (void)userdata;
+        return -EEXIST;
+}
+
+/* A directory that came or went with what is in it is told by its files. */
+static bool is_told_by_its_files(struct sentry *sentry, const struct tree *tree,
+                                 const struct change *change) {
+        const char *relative = tree_relative(tree, change->path);
+        if (!(change->difference & NODE_EXISTENCE))
+                return false;
+        if (S_ISDIR(change->after.mode))
+                return !tree_directory_is_empty(tree, relative);
+        return S_ISDIR(change->before.mode) &&
+               catalog_list(sentry->catalog, tree->id, relative, no_entry, NULL) == -EEXIST;
+}
+
+int inspect_change(struct sentry *sentry, struct tree *tree, struct change *change) {
+        const char *relative = tree_relative(tree, change->path);
+        change->tree = tree->config->path;
+        change->zone = profile_zone(tree->profile, relative);
+        if (change->zone == ZONE_IGNORED || is_told_by_its_files(sentry, tree, change) ||
+            ((change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) &&
+             observed_has(sentry->observed, tree->id, relative, &change->after, NULL) > 0)) {
+                change_free(change);
+                return 0;
+        }
+        if (needs_content(change))
+                return submit(sentry, &(struct inspection){.tree = tree, .change = change});
+        conclude(sentry, tree, change, NULL);
+        change_free(change);
+        return 0;
+}
+
+int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change, bool from_vault,
+                inspect_answered answered, void *userdata) {
+        if (needs_content(change))
+                return submit(sentry, &(struct inspection){
+                                              .tree = tree,
+                                              .change = change,
+                                              .from_vault = from_vault,
+                                              .answered = answered,
+                                              .userdata = userdata,
+                                      });
+        answered(sentry, tree, change, NULL, userdata);
+        return 0;
+}
+
+static const struct release *release_under(struct sentry *sentry, const struct observation *observation) {
+        if (!observation->actor)
+                return NULL;
+        pthread_mutex_lock(&sentry->releases_lock);
+        const struct release *release = release_of(sentry->releases, observation->actor,
+                                                   observation->tree->id, observation->monotonic_ns);
+        pthread_mutex_unlock(&sentry->releases_lock);
+        return release;
+}
+
+static struct change *change_at(const struct observation *observation, enum change_how how) {
+        struct change *change = change_new();
+        if (!change ||
+            asprintf(&change->path, "%s/%s", observation->tree->config->path, observation->relative) < 0)
+                return change_free(change);
+        change->how = how;
+        change->time_ns = clock_wall_ns(&clock_system);
+        change->actor = observation->actor ? actor_copy(observation->actor) : NULL;
+        return change;
+}
+
+/* An open for writing was denied: nothing changed but, where it would have created the file, an empty one. */
+static int inspect_refused(struct sentry *sentry, const struct observation *observation) {
+        struct tree *tree = observation->tree;
+        struct change *change = change_at(observation, CHANGE_REFUSED);
+        if (!change)
+                return -ENOMEM;
+        if (catalog_get(sentry->catalog, tree->id, observation->relative, &change->before) == -ENOENT) {
+                struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+                struct restore_request request = {.path = observation->relative, .approved = &change->before};
+                struct restore_result result = {0};
+                _cleanup_(fd_closep) int fd =
+                        tree_open_file(tree, observation->relative, O_RDONLY | O_NONBLOCK);
+                struct stat st;
+                if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+                        restore_node(&context, &request, &result);
+                restore_result_deinit(&result);
+        } else {
+                node_copy(&change->before, &change->after);
+                struct change *difference = NULL;
+                struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+                if (baseline_examine(&baseline, &tree->baseline, observation->relative, 0, &difference) > 0)
+                        change->difference = difference->difference;
+                change_free(difference);
+        }
+        return inspect_change(sentry, tree, change);
+}
+
+/* As approved again, though it was written: once is a copy of identical content, twice is a change and its undoing. */
+static int inspect_same(struct sentry *sentry, const struct observation *observation) {
+        struct tree *tree = observation->tree;
+        observed_clear(sentry->observed, tree->id, observation->relative);
+        if (!(observation->what & FILE_MODIFIED) || observation->n_closes < 2)
+                return 0;
+        enum zone zone = profile_zone(tree->profile, observation->relative);
+        if (zone == ZONE_DATA || zone == ZONE_IGNORED || release_under(sentry, observation))
+                return 0;
+        struct change *change = change_at(observation, CHANGE_REVERTED);
+        if (!change)
+                return -ENOMEM;
+        if (catalog_get(sentry->catalog, tree->id, observation->relative, &change->before) == 0)
+                node_copy(&change->before, &change->after);
+        change->difference = NODE_CONTENT;
+        return inspect_change(sentry, tree, change);
+}
+
+static void learn_again(struct sentry *sentry, struct tree *tree, const char *relative);
+
+static int inspect_entry(const char *path, void *userdata) {
+        const struct observation *above = userdata;
+        struct observation observation = *above;
+        observation.relative = path;
+        observation.what = FILE_CREATED;
+        return inspect(above->sentry, &observation);
+}
+
+/* A directory came or went as a whole (rename): the kernel reports only its own name. */
+static void inspect_below(struct sentry *sentry, const struct observation *observation) {
+        struct observation above = *observation;
+        above.sentry = sentry;
+        if (sentry->gate && observation->tree->config->respond == RESPOND_REFUSE) {
+                _cleanup_(freep) char *path = NULL;
+                if (asprintf(&path, "%s/%s", observation->tree->config->path, observation->relative) >= 0)
+                        gate_add_directory(sentry->gate, path);
+        }
+        tree_visit_below(sentry, observation->tree, observation->relative, inspect_entry, &above);
+}
+
+int inspect(struct sentry *sentry, const struct observation *observation) {
+        struct tree *tree = observation->tree;
+        const char *relative = observation->relative;
+        const char *slash = strrchr(relative, '/');
+        if (restore_is_temporary(slash ? slash + 1 : relative))
+                return 0;
+        if (observation->refused)
+                return inspect_refused(sentry, observation);
+        if ((observation->what & FILE_DIRECTORY) && (observation->what & (FILE_CREATED | FILE_REMOVED)) &&
+            *relative)
+                inspect_below(sentry, observation);
+        if (observation->actor && packages_defer(sentry, tree, relative, observation->actor))
+                return 0;
+
+        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        unsigned flags = tree->baseline.mirror ? BASELINE_KEEP : 0;
+        if (observation->what & (FILE_MODIFIED | FILE_CLOSED))
+                flags |= BASELINE_FORCE;
+        struct change *change = NULL;
+        int r = baseline_examine(&baseline, &tree->baseline, relative, flags, &change);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return inspect_same(sentry, observation);
+
+        change->time_ns = clock_wall_ns(&clock_system);
+        change->actor = observation->actor ? actor_copy(observation->actor) : NULL;
+        const struct release *release = release_under(sentry, observation);
+        if (release) {
+                accept(sentry, tree, change, release_row(release, tree->id));
+                learn_again(sentry, tree, relative);
+                change_free(change);
+                return 0;
+        }
+        return inspect_change(sentry, tree, change);
+}
+
+/* The assayer died twice over it: that is what is known of its content. */
+static json_t *content_unreadable(void) {
+        return json_pack("{s:[{s:s,s:s}]}", "indicators", "id", "assay_failed", "detail",
+                         "the content could not be examined");
+}
+
+static struct hosts_task *hosts_task_by_id(struct inspections *inspections, uint64_t id) {
+        struct hosts_task *task = inspections->hosts;
+        while (task && task->id != id)
+                task = task->next;
+        return task;
+}
+
+static void hosts_answer(struct sentry *sentry, uint64_t id, const json_t *message) {
+        struct hosts_task *task = hosts_task_by_id(sentry->inspections, id);
+        size_t i;
+        json_t *host;
+        if (!task)
+                return;
+        json_array_foreach (json_object_get(message, "hosts"), i, host)
+                if (json_is_string(host))
+                        catalog_add_host(sentry->catalog, task->tree->id, json_string_value(host));
+        hosts_task_done(sentry, task);
+}
+
+void inspect_answer(struct sentry *sentry, const json_t *message) {
+        struct inspections *inspections = sentry->inspections;
+        const char *type = json_get_string(message, "type");
+        uint64_t id = (uint64_t)json_get_integer(message, "id", 0);
+        if (type && !strcmp(type, "hosts") && id)
+                hosts_answer(sentry, id, message);
+        if (type && !strcmp(type, "assayed")) {
+                struct inspection *inspection = inspections->first;
+                while (inspection && inspection->id != id)
+                        inspection = inspection->next;
+                json_t *content = json_object_get(message, "content");
+                bool names_hosts = json_array_size(json_object_get(content, "new_hosts")) > 0;
+                if (inspection && names_hosts && inspection->tree->n_hosts_left && !inspection->answered) {
+                        inspection->content = json_incref(content);
+                        inspection->waits_for_hosts = true;
+                        inspections->n_sent--;
+                        inspection->is_sent = false;
+                        inspection->n_attempts = ATTEMPTS_MAX;
+                } else if (inspection)
+                        finish(sentry, inspection, content);
+        }
+        pump(sentry);
+}
+
+void inspect_assayer_restarted(struct sentry *sentry) {
+        struct inspections *inspections = sentry->inspections;
+        struct inspection *next;
+        for (struct inspection *i = inspections->first; i; i = next) {
+                next = i->next;
+                if (!i->is_sent)
+                        continue;
+                if (i->n_attempts >= ATTEMPTS_MAX) {
+                        json_auto_t *content = content_unreadable();
+                        finish(sentry, i, content);
+                        continue;
+                }
+                i->is_sent = false;
+                inspections->n_sent--;
+        }
+        struct hosts_task *next_task;
+        for (struct hosts_task *task = inspections->hosts; task; task = next_task) {
+                next_task = task->next;
+                if (task->id)
+                        hosts_task_done(sentry, task);
+        }
+        pump(sentry);
+}
+
+static int add_hosts_task(struct sentry *sentry, struct tree *tree, const char *relative) {
+        struct inspections *inspections = sentry->inspections;
+        size_t length = strlen(relative);
+        struct hosts_task *task = calloc(1, sizeof(*task) + length + 1);
+        if (!task)
+                return -ENOMEM;
+        memcpy(task->relative, relative, length + 1);
+        task->tree = tree;
+        *inspections->hosts_end = task;
+        inspections->hosts_end = &task->next;
+        tree->n_hosts_left++;
+        return 0;
+}
+
+/* Only what a browser or PHP would read can name a host that matters. */
+static bool may_name_hosts(const char *name) {
+        static const char *const suffixes[] = {".php",   ".html", ".htm",  ".js",  ".mjs",  ".twig", ".tpl",
+                                               ".phtml", ".inc",  ".json", ".ini", ".yaml", ".yml",  ".css"};
+        size_t length = strlen(name);
+        for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+                size_t n = strlen(suffixes[i]);
+                if (length > n && !strcasecmp(name + length - n, suffixes[i]))
+                        return true;
+        }
+        return false;
+}
+
+struct learn {
+        struct sentry *sentry;
+        struct tree *tree;
+};
+
+static int learn_node(const char *path, const struct node *node, void *userdata) {
+        struct learn *learn = userdata;
+        if (!S_ISREG(node->mode) || !may_name_hosts(path) ||
+            profile_zone(learn->tree->profile, path) == ZONE_IGNORED)
+                return 0;
+        return add_hosts_task(learn->sentry, learn->tree, path);
+}
+
+static void learn_again(struct sentry *sentry, struct tree *tree, const char *relative) {
+        if (may_name_hosts(relative) && strcmp(profile_name(tree->profile), "none"))
+                add_hosts_task(sentry, tree, relative);
+        pump(sentry);
+}
+
+int inspect_learn_hosts(struct sentry *sentry, struct tree *tree) {
+        struct learn learn = {sentry, tree};
+        if (!strcmp(profile_name(tree->profile), "none"))
+                return 0;
+        int r = catalog_walk(sentry->catalog, tree->id, "", 0, learn_node, &learn);
+        pump(sentry);
+        return r;
+}

@@ -1,0 +1,234 @@
+/*
+ * File events, joined per path until it is time to look.
+ *
+ * A writer that closed, a removal, a rename, an attribute: looked at when the batch of events
+ * that brought it has been read. A file just created, or written and still open, is waited for:
+ * SETTLE_MS, or until its writer closes it; a file written without end is looked at every
+ * SETTLE_MAX_MS. So a copy of identical content is seen when it is whole, and a burst of writes
+ * to one file is one look. Bounded: past PENDING_MAX everything joined so far is looked at first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/i18n.h"
+#include "roles/sentry/sentry.h"
+
+#include <uthash.h>
+
+#define SETTLE_MS     300
+#define SETTLE_MAX_MS 2000
+#define PENDING_MAX   20000
+
+struct pending {
+        struct tree *tree;
+        char *relative;
+        unsigned what;
+        unsigned n_closes;
+        uint64_t first_ns, last_ns; /* monotonic */
+        struct actor *actor;
+        UT_hash_handle hh;
+        char key[]; /* absolute path */
+};
+
+struct intake {
+        struct pending *pending; /* by path, in order of arrival */
+        sd_event_source *batch;  /* the end of this round of the loop */
+        sd_event_source *timer;
+        bool lost_events;
+};
+
+#define STEAL_FLAG(flag)                                                                                     \
+        ({                                                                                                   \
+                bool _was = (flag);                                                                          \
+                (flag) = false;                                                                              \
+                _was;                                                                                        \
+        })
+
+static void pending_free(struct pending *pending) {
+        actor_free(pending->actor);
+        free(pending);
+}
+
+static void look(struct sentry *sentry, const struct pending *pending) {
+        inspect(sentry, &(struct observation){
+                                .tree = pending->tree,
+                                .relative = pending->relative,
+                                .what = pending->what,
+                                .n_closes = pending->n_closes,
+                                .monotonic_ns = pending->last_ns,
+                                .actor = pending->actor,
+                        });
+}
+
+/* Is there nothing to wait for? */
+static bool is_due(const struct pending *pending, uint64_t now_ns) {
+        unsigned at_once = FILE_CLOSED | FILE_REMOVED | FILE_ATTRIBUTES | FILE_DIRECTORY;
+        if (pending->what & at_once)
+                return true;
+        if (now_ns - pending->last_ns >= SETTLE_MS * NS_PER_MS ||
+            now_ns - pending->first_ns >= SETTLE_MAX_MS * NS_PER_MS)
+                return true;
+        if (!(pending->what & FILE_CREATED) || (pending->what & FILE_MODIFIED))
+                return false;
+        /* A name that came with its content (rename, link) or that nobody will write to (symbolic link, device). */
+        struct stat st;
+        return fstatat(pending->tree->fd, *pending->relative ? pending->relative : ".", &st,
+                       AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ||
+               !S_ISREG(st.st_mode) || st.st_size > 0 || st.st_nlink > 1;
+}
+
+static void put_back(struct intake *intake, struct pending *pending) {
+        struct pending *known;
+        size_t length = strlen(pending->key);
+        HASH_FIND(hh, intake->pending, pending->key, length, known);
+        if (known)
+                pending_free(pending);
+        else
+                HASH_ADD(hh, intake->pending, key, length, pending);
+}
+
+/* What is looked at may bring new events in: it works on a list of its own. */
+static void look_at_due(struct sentry *sentry, bool all) {
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        struct intake *intake = sentry->intake;
+        struct pending *list = STEAL(intake->pending), *pending, *next;
+        bool waits = false;
+        observed_begin(sentry->observed);
+        catalog_begin(sentry->catalog);
+        HASH_ITER (hh, list, pending, next) {
+                HASH_DEL(list, pending);
+                if (all || is_due(pending, now_ns)) {
+                        look(sentry, pending);
+                        pending_free(pending);
+                } else {
+                        put_back(intake, pending);
+                        waits = true;
+                }
+        }
+        catalog_commit(sentry->catalog);
+        observed_commit(sentry->observed);
+        sd_event_source_set_enabled(intake->timer, SD_EVENT_OFF);
+        if (waits) {
+                sd_event_source_set_time_relative(intake->timer, SETTLE_MS * 1000 / 4);
+                sd_event_source_set_enabled(intake->timer, SD_EVENT_ONESHOT);
+        }
+}
+
+/* Sweeps wait until the events at hand have been taken in. */
+static void sweep_wanted(struct sentry *sentry) {
+        bool all = STEAL_FLAG(sentry->intake->lost_events);
+        if (all)
+                report_state(sentry, N_("The kernel lost file events; every tree was compared at once"),
+                             "event_overflow", SEVERITY_MEDIUM, NULL, NULL);
+        for (size_t i = 0; i < sentry->n_trees; i++) {
+                struct tree *tree = &sentry->trees[i];
+                bool mounts = STEAL_FLAG(tree->mounts_changed);
+                if (mounts) {
+                        report_state(sentry,
+                                     N_("Something was mounted over or inside a guarded tree, or taken away"),
+                                     "mount_changed", SEVERITY_HIGH, tree->config->path, NULL);
+                        tree_arm(sentry, tree);
+                }
+                if (all || mounts)
+                        tree_sweep(sentry, tree);
+        }
+}
+
+static int on_batch(sd_event_source *source, void *userdata) {
+        (void)source;
+        sweep_wanted(userdata);
+        look_at_due(userdata, false);
+        return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)source, (void)usec;
+        look_at_due(userdata, false);
+        return 0;
+}
+
+static struct pending *pending_for(struct intake *intake, struct tree *tree, const char *path) {
+        size_t length = strlen(path);
+        struct pending *pending;
+        HASH_FIND(hh, intake->pending, path, length, pending);
+        if (pending)
+                return pending;
+        pending = calloc(1, sizeof(*pending) + length + 1);
+        if (!pending)
+                return NULL;
+        memcpy(pending->key, path, length + 1);
+        pending->tree = tree;
+        pending->relative = (char *)tree_relative(tree, pending->key);
+        HASH_ADD(hh, intake->pending, key, length, pending);
+        return pending;
+}
+
+void intake_event(const struct file_event *event, void *userdata) {
+        struct sentry *sentry = userdata;
+        struct intake *intake = sentry->intake;
+        sd_event_source_set_enabled(intake->batch, SD_EVENT_ONESHOT);
+        if (event->what & FILE_OVERFLOW) {
+                intake->lost_events = true;
+                return;
+        }
+        struct tree *tree = &sentry->trees[event->tree];
+        if (event->what & FILE_MOUNTS) {
+                tree->mounts_changed = true;
+                return;
+        }
+        if (profile_zone(tree->profile, tree_relative(tree, event->path)) == ZONE_IGNORED)
+                return;
+        struct pending *pending = pending_for(intake, tree, event->path);
+        if (!pending)
+                return;
+        pending->what |= event->what;
+        pending->n_closes += !!(event->what & FILE_CLOSED);
+        pending->last_ns = event->monotonic_ns;
+        if (!pending->first_ns)
+                pending->first_ns = event->monotonic_ns;
+        if (!pending->actor)
+                pending->actor = process_table_actor(sentry->processes, event->pid);
+        if (HASH_COUNT(intake->pending) > PENDING_MAX)
+                look_at_due(sentry, true);
+}
+
+void intake_flush(struct sentry *sentry) {
+        look_at_due(sentry, true);
+}
+
+size_t intake_count(const struct intake *intake) {
+        return HASH_COUNT(intake->pending);
+}
+
+int intake_new(struct sentry *sentry, struct intake **ret_intake) {
+        struct intake *intake = calloc(1, sizeof(*intake));
+        if (!intake)
+                return -ENOMEM;
+        int r = sd_event_add_defer(sentry->event, &intake->batch, on_batch, sentry);
+        r = r < 0 ? r
+                  : sd_event_add_time(sentry->event, &intake->timer, CLOCK_MONOTONIC, 0, 0, on_timer, sentry);
+        if (r < 0) {
+                intake_free(intake);
+                return r;
+        }
+        sd_event_source_set_enabled(intake->batch, SD_EVENT_OFF);
+        sd_event_source_set_enabled(intake->timer, SD_EVENT_OFF);
+        *ret_intake = intake;
+        return 0;
+}
+
+struct intake *intake_free(struct intake *intake) {
+        if (!intake)
+                return NULL;
+        struct pending *pending, *next;
+        HASH_ITER (hh, intake->pending, pending, next) {
+                HASH_DEL(intake->pending, pending);
+                pending_free(pending);
+        }
+        sd_event_source_disable_unref(intake->batch);
+        sd_event_source_disable_unref(intake->timer);
+        free(intake);
+        return NULL;
+}

@@ -1,0 +1,126 @@
+/*
+ * What is done about a change where the tree's `respond` says so: the approved content back at
+ * once, the tampered copy in the vault; a process that puts it back each time is held. Every
+ * action is verified by looking, recorded, and undone by `hinomi approve FINDING` (or `resume`).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "event/json.h"
+#include "respond/hold/hold.h"
+#include "respond/restore/plan.h"
+#include "roles/sentry/sentry.h"
+
+#define HOLD_WAIT_MS 200
+
+static bool responds(const struct tree *tree) {
+        return tree->config->respond == RESPOND_RESTORE || tree->config->respond == RESPOND_REFUSE;
+}
+
+static void note_held(struct sentry *sentry, const struct loop_choice *choice, const struct process *process,
+                      const char *finding) {
+        for (size_t i = 0; i < HELD_MAX; i++) {
+                struct held *held = &sentry->held[i];
+                if (held->pid && held->pid != choice->pid)
+                        continue;
+                free(held->command);
+                *held = (struct held){choice->pid, choice->start_ns, "",
+                                      process->command_line ? strdup(process->command_line) : NULL};
+                snprintf(held->finding, sizeof(held->finding), "%s", finding);
+                return;
+        }
+}
+
+json_t *react_held(struct sentry *sentry) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < HELD_MAX; i++) {
+                struct held *held = &sentry->held[i];
+                if (held->pid && hold_is_held(held->pid, held->start_ns) == 1)
+                        json_array_append_new(list,
+                                              json_pack("{s:i,s:o,s:s}", "pid", (int)held->pid, "command",
+                                                        json_bytes(held->command), "finding", held->finding));
+        }
+        return list;
+}
+
+size_t react_resume(struct sentry *sentry, const char *id, react_resumed resumed, void *userdata) {
+        size_t n = 0;
+        for (size_t i = 0; i < HELD_MAX; i++) {
+                struct held *held = &sentry->held[i];
+                char pid[16];
+                snprintf(pid, sizeof(pid), "%d", (int)held->pid);
+                if (!held->pid || (id && strcmp(id, pid) && strncmp(id, held->finding, strlen(id))))
+                        continue;
+                int r = hold_resume(held->pid, held->start_ns, HOLD_WAIT_MS);
+                const char *result = r == HOLD_GONE || r == -ESRCH ? "gone"
+                                     : r == HOLD_DONE              ? "resumed"
+                                                                   : "failed";
+                if (resumed)
+                        resumed(sentry, held->pid, held->command, result, userdata);
+                report_action(sentry, held->finding, "resume", NULL, r == HOLD_DONE, r == HOLD_DONE, NULL,
+                              pid);
+                free(held->command);
+                *held = (struct held){0};
+                n++;
+        }
+        return n;
+}
+
+static void hold_reinfector(struct sentry *sentry, const struct change *change, const char *finding) {
+        struct loop_choice choice;
+        enum loop_verdict loop =
+                loop_note(sentry->loop, change->path, change->actor, loop_clock_ns(), &choice);
+        if (loop == LOOP_NONE)
+                return;
+        if (loop == LOOP_NOBODY) {
+                report_action(sentry, finding, "hold", change->path, false, false, NULL, choice.reason);
+                return;
+        }
+        int r = hold_process(choice.pid, choice.start_ns, HOLD_WAIT_MS);
+        const struct process *process = &change->actor->processes[choice.ancestor];
+        char undo[64], detail[512];
+        if (r == HOLD_DONE || r == HOLD_UNVERIFIED)
+                note_held(sentry, &choice, process, finding);
+        snprintf(undo, sizeof(undo), "hinomi resume %d", (int)choice.pid);
+        snprintf(detail, sizeof(detail), "%s: pid %d %s", r < 0 ? strerror(-r) : hold_outcome_name(r),
+                 (int)choice.pid, process->executable ?: "");
+        report_action(sentry, finding, "hold", change->path, r == HOLD_DONE || r == HOLD_UNVERIFIED,
+                      r == HOLD_DONE, undo, detail);
+}
+
+static void restore(struct sentry *sentry, struct tree *tree, const struct change *change,
+                    const char *finding) {
+        const char *relative = tree_relative(tree, change->path);
+        struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+        struct restore_request request = {
+                .path = relative, .approved = &change->before, .seen = &change->after};
+        struct restore_result result = {0};
+        int r = restore_with_parents(&context, sentry->catalog, tree->id, &request, &result);
+        char undo[64];
+        snprintf(undo, sizeof(undo), "hinomi approve %s", finding);
+        bool done = r == 0 && result.state != RESTORE_FAILED;
+        if (done && result.verified) {
+                if (node_exists(&result.after))
+                        catalog_touch(sentry->catalog, tree->id, relative, &result.after);
+                observed_clear(sentry->observed, tree->id, relative);
+                sentry->n_restored++;
+        }
+        report_action(sentry, finding, "restore", change->path, done, done && result.verified, undo,
+                      r < 0 ? strerror(-r) : result.detail);
+        restore_result_deinit(&result);
+        if (done)
+                hold_reinfector(sentry, change, finding);
+}
+
+void react(struct sentry *sentry, struct tree *tree, const struct change *change,
+           const struct verdict *verdict, const char *finding) {
+        if (change->how == CHANGE_REFUSED) {
+                sentry->n_refused++;
+                report_action(sentry, finding, "refuse", change->path, true, change->difference == 0, NULL,
+                              "the open for writing was denied");
+                return;
+        }
+        if (responds(tree) && verdict->undo && change->how != CHANGE_REVERTED)
+                restore(sentry, tree, change, finding);
+}

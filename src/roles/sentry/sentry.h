@@ -1,0 +1,222 @@
+/*
+ * The sentry's parts and what they share. The way of one event:
+ *
+ *   intake    file events, joined per path, until it is time to look        (sense/files/watch)
+ *   inspect   look: what stands there against what is approved              (roles/baseline)
+ *             an approved release? then that is the new approved state      (register/release)
+ *             ask the assayer what the content means                        (roles/assayer)
+ *             judge                                                         (detect/tamper)
+ *   report    findings: grouped, sent to the ledger, kept until acknowledged
+ *   react     restore, hold; each verified and recorded                     (respond)
+ *   requests  what people ask through the engine
+ *
+ * One thread, but for the process table's and the gate's; what those say comes in by `mailbox`.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "config/config.h"
+#include "detect/tamper/judge.h"
+#include "detect/tamper/profile.h"
+#include "event/change.h"
+#include "register/release.h"
+#include "respond/restore/loop.h"
+#include "respond/restore/restore.h"
+#include "roles/baseline.h"
+#include "roles/role.h"
+#include "sense/files/gate.h"
+#include "sense/files/watch.h"
+#include "sense/packages/dpkg.h"
+#include "sense/processes/table.h"
+#include "vault/catalog.h"
+#include "vault/observed.h"
+#include "vault/store.h"
+
+struct intake;
+struct inspections;
+struct reports;
+struct outbox;
+struct packages;
+
+struct tree {
+        const struct config_tree *config;
+        size_t index;
+        int64_t id; /* catalog */
+        int fd;     /* root, O_PATH; -1: not there */
+        struct profile *profile;
+        struct baseline_tree baseline;
+        bool is_armed;
+        bool mounts_changed; /* to be armed anew and swept */
+        const char *reason;  /* why it is not armed; static msgid */
+        uint64_t swept_ns;
+        uint64_t n_files, n_bytes;
+        uint64_t n_hosts_left; /* files whose hosts are still to be read */
+};
+
+#define HELD_MAX 64
+
+struct held {
+        pid_t pid; /* 0: free */
+        uint64_t start_ns;
+        char finding[32];
+        char *command;
+};
+
+struct sentry {
+        struct held held[HELD_MAX];
+        const struct role_context *context;
+        struct config *config;
+        sd_event *event;
+        struct store *store;
+        struct catalog *catalog;
+        struct observed *observed;
+        struct watch *watch;
+        struct gate *gate;
+        struct process_table *processes;
+        struct releases *releases;
+        pthread_mutex_t releases_lock; /* the gate's thread asks, too */
+        struct dpkg *dpkg;
+        struct loop *loop;
+        struct digester *digester;
+        struct tree *trees;
+        size_t n_trees;
+
+        struct intake *intake;
+        struct inspections *inspections;
+        struct reports *reports;
+        struct outbox *outbox;
+        struct packages *packages;
+        struct mailbox *mailbox;
+
+        bool is_armed; /* "watching" was said */
+        bool is_stopping;
+        uint64_t started_ns;
+        uint64_t n_refused, n_restored, n_unkept;   /* unkept: content the vault had no room for */
+        uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
+        bool clock_stepped;
+};
+
+/* sentry.c: works off every file event there is now. */
+void sentry_drain(struct sentry *sentry);
+
+/* trees.c */
+int trees_open(struct sentry *sentry);
+void trees_close(struct sentry *sentry);
+struct tree *tree_of_path(struct sentry *sentry, const char *path);
+/* Path relative to the tree; points into `path`. */
+const char *tree_relative(const struct tree *tree, const char *path);
+int tree_arm(struct sentry *sentry, struct tree *tree);
+/* At the start: armed, then given a baseline, or compared with the one it has. */
+int tree_start(struct sentry *sentry, struct tree *tree);
+/* Compares the tree with what is approved and inspects what differs. */
+int tree_sweep(struct sentry *sentry, struct tree *tree);
+/* Every path below a directory, be it approved or there. */
+int tree_visit_below(struct sentry *sentry, struct tree *tree, const char *relative,
+                     int (*visit)(const char *relative, void *userdata), void *userdata);
+int tree_open_file(const struct tree *tree, const char *relative, int flags);
+bool tree_directory_is_empty(const struct tree *tree, const char *relative);
+
+/* intake.c */
+int intake_new(struct sentry *sentry, struct intake **ret_intake);
+struct intake *intake_free(struct intake *intake);
+void intake_event(const struct file_event *event, void *sentry);
+/* Looks at everything joined so far, now. */
+void intake_flush(struct sentry *sentry);
+size_t intake_count(const struct intake *intake);
+
+/* inspect.c */
+struct observation {
+        struct tree *tree;
+        const char *relative;
+        unsigned what;     /* enum file_what, joined */
+        unsigned n_closes; /* writers that closed it */
+        uint64_t monotonic_ns;
+        const struct actor *actor; /* borrowed; NULL: unknown */
+        bool refused;
+        struct sentry *sentry; /* set where it is passed on by a callback */
+};
+int inspections_new(struct sentry *sentry, struct inspections **ret_inspections);
+struct inspections *inspections_free(struct inspections *inspections);
+/* A path to look at. */
+int inspect(struct sentry *sentry, const struct observation *observation);
+/* A difference at hand (sweep, dpkg's remainder): judge it. Takes the change. */
+int inspect_change(struct sentry *sentry, struct tree *tree, struct change *change);
+/* A message from the assayer. */
+void inspect_answer(struct sentry *sentry, const json_t *message);
+void inspect_assayer_restarted(struct sentry *sentry);
+/* What the assayer says of a change, and nothing else is done. Takes the change and hands it back. `content` may be NULL. */
+typedef void (*inspect_answered)(struct sentry *sentry, struct tree *tree, struct change *change,
+                                 const json_t *content, void *userdata);
+int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change, bool from_vault,
+                inspect_answered answered, void *userdata);
+size_t inspections_count(const struct inspections *inspections);
+/* Reads the hosts an application's own files name, quietly; then tells unseen hosts from known ones. */
+int inspect_learn_hosts(struct sentry *sentry, struct tree *tree);
+
+/* report.c */
+int reports_new(struct sentry *sentry, struct reports **ret_reports);
+struct reports *reports_free(struct reports *reports);
+/* Adds a judged change to the finding it belongs to; says which. `ret_uid` has 32 bytes. */
+int report_change(struct sentry *sentry, const struct tree *tree, const struct change *change,
+                  const struct verdict *verdict, const char *diff, char ret_uid[static 32]);
+int report_exec(struct sentry *sentry, const struct actor *actor, const struct verdict *verdict);
+/* A finding about the guard itself or a tree as a whole. */
+int report_state(struct sentry *sentry, const char *title, const char *type, enum severity severity,
+                 const char *path, const char *detail);
+int report_action(struct sentry *sentry, const char *finding, const char *name, const char *path, bool done,
+                  bool verified, const char *undo, const char *detail);
+void reports_flush(struct sentry *sentry);
+
+/* outbox.c: entries on their way to the ledger */
+int outbox_new(struct sentry *sentry, struct outbox **ret_outbox);
+struct outbox *outbox_free(struct outbox *outbox);
+typedef void (*outbox_done)(uint64_t index, void *userdata);
+/* Takes `entry`. Kept and sent again until the ledger has acknowledged it; then `done` (may be NULL). */
+int outbox_append(struct sentry *sentry, json_t *entry, outbox_done done, void *userdata);
+void outbox_acknowledged(struct sentry *sentry, uint64_t id, uint64_t index);
+void outbox_resend(struct sentry *sentry);
+void outbox_push(struct sentry *sentry);
+size_t outbox_count(const struct outbox *outbox);
+
+/* react.c */
+void react(struct sentry *sentry, struct tree *tree, const struct change *change,
+           const struct verdict *verdict, const char *finding);
+/* Lets go of what is held: by finding uid, by pid in decimal, or (NULL) all. Returns how many there were. */
+typedef void (*react_resumed)(struct sentry *sentry, pid_t pid, const char *command, const char *result,
+                              void *userdata);
+size_t react_resume(struct sentry *sentry, const char *id, react_resumed resumed, void *userdata);
+json_t *react_held(struct sentry *sentry);
+
+/* packages.c: changes by dpkg, judged when it has exited */
+int packages_new(struct sentry *sentry, struct packages **ret_packages);
+struct packages *packages_free(struct packages *packages);
+/* 1: dpkg made it, the verdict waits; 0: it did not. */
+int packages_defer(struct sentry *sentry, struct tree *tree, const char *relative, const struct actor *actor);
+void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
+bool packages_wait_for(const struct packages *packages, pid_t pid, uint64_t start_ns);
+
+/* requests.c */
+void requests_ask(struct sentry *sentry, const json_t *message);
+void requests_note_held(struct sentry *sentry, pid_t client, const char *uid);
+void requests_hangup(struct sentry *sentry, pid_t pid);
+void releases_tick(struct sentry *sentry);
+
+/* state.c: what status and doctor say of the sentry's part */
+json_t *state_describe(struct sentry *sentry);
+void state_tick(struct sentry *sentry);
+
+/* mailbox.c: from other threads into the loop */
+struct mailbox;
+int mailbox_new(struct sentry *sentry, struct mailbox **ret_mailbox);
+struct mailbox *mailbox_free(struct mailbox *mailbox);
+void mailbox_exec(const struct actor *actor, void *sentry);
+void mailbox_exit(pid_t pid, uint64_t start_ns, void *sentry);
+/* The gate denied an open. */
+void mailbox_refused(struct sentry *sentry, const char *path, const struct actor *actor);
+/* Exits of this process are wanted from now on. */
+void mailbox_want_exit(struct mailbox *mailbox, pid_t pid);

@@ -1,0 +1,300 @@
+/*
+ * The guarded trees: opened, given a baseline when they have none, armed, swept.
+ *
+ * Order at a start: arm first, then compare, so that nothing falls in between; the baseline of a new tree
+ * is taken armed, too, and what changes meanwhile is looked at afterwards.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "base/i18n.h"
+#include "cli/output.h"
+#include "event/finding.h"
+#include "event/json.h"
+#include "roles/sentry/sentry.h"
+
+static enum zone zone_of(const char *relative, void *userdata) {
+        return profile_zone(userdata, relative);
+}
+
+const char *tree_relative(const struct tree *tree, const char *path) {
+        size_t length = strlen(tree->config->path);
+        if (strncmp(path, tree->config->path, length) || (path[length] && path[length] != '/' && length > 1))
+                return path;
+        path += length;
+        return *path == '/' ? path + 1 : path;
+}
+
+struct tree *tree_of_path(struct sentry *sentry, const char *path) {
+        const struct config_tree *config = config_find_tree(sentry->config, path);
+        for (size_t i = 0; config && i < sentry->n_trees; i++)
+                if (sentry->trees[i].config == config)
+                        return &sentry->trees[i];
+        return NULL;
+}
+
+int tree_open_file(const struct tree *tree, const char *relative, int flags) {
+        struct open_how how = {
+                .flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
+        int fd = (int)syscall(SYS_openat2, tree->fd, *relative ? relative : ".", &how, sizeof(how));
+        return fd < 0 ? -errno : fd;
+}
+
+static int open_one(struct sentry *sentry, struct tree *tree) {
+        _cleanup_(freep) char *error = NULL;
+        int r = profile_load(sentry->context->packs, tree->config->profile, &tree->profile, &error);
+        if (r < 0) {
+                fprintf(stderr, "hinomi: %s\n", error ?: strerror(-r));
+                return r;
+        }
+        r = catalog_add_tree(sentry->catalog, tree->config->path, protect_name(tree->config->protect),
+                             tree->config->profile, &tree->id);
+        if (r < 0)
+                return r;
+        tree->baseline = (struct baseline_tree){
+                .path = tree->config->path,
+                .id = tree->id,
+                .mirror = tree->config->protect == PROTECT_MIRROR,
+                .data_bytes_max = sentry->config->options.vault_data_file_limit_bytes,
+                .zone = zone_of,
+                .userdata = tree->profile,
+        };
+        tree->fd = -1;
+        return 0;
+}
+
+int trees_open(struct sentry *sentry) {
+        sentry->n_trees = sentry->config->n_trees;
+        sentry->trees = calloc(sentry->n_trees ?: 1, sizeof(*sentry->trees));
+        if (!sentry->trees)
+                return -ENOMEM;
+        for (size_t i = 0; i < sentry->n_trees; i++) {
+                sentry->trees[i].config = &sentry->config->trees[i];
+                sentry->trees[i].index = i;
+                int r = open_one(sentry, &sentry->trees[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void trees_close(struct sentry *sentry) {
+        for (size_t i = 0; sentry->trees && i < sentry->n_trees; i++) {
+                profile_free(sentry->trees[i].profile);
+                if (sentry->trees[i].fd >= 0)
+                        close(sentry->trees[i].fd);
+        }
+        free(sentry->trees);
+        sentry->trees = NULL;
+}
+
+static int not_armed(struct tree *tree, const char *reason, int error) {
+        tree->is_armed = false;
+        tree->reason = reason;
+        return error;
+}
+
+int tree_arm(struct sentry *sentry, struct tree *tree) {
+        if (tree->fd >= 0)
+                close(tree->fd);
+        tree->fd = open(tree->config->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int r = watch_add_tree(sentry->watch, tree->config->path, tree->index);
+        if (tree->fd < 0)
+                return not_armed(tree, N_("the directory is not there"), -errno);
+        if (r == -EOPNOTSUPP)
+                return not_armed(tree, N_("this file system does not report changes"), r);
+        if (r < 0)
+                return not_armed(tree, N_("the kernel refused the mark"), r);
+        if (tree->config->respond == RESPOND_REFUSE && sentry->gate) {
+                r = gate_add_tree(sentry->gate, tree->config->path, tree->index);
+                if (r < 0)
+                        return not_armed(tree, N_("the kernel refused the permission marks"), r);
+        }
+        tree->is_armed = true;
+        tree->reason = NULL;
+        return 0;
+}
+
+struct sweep {
+        struct tree *tree;
+        char **paths; /* relative */
+        size_t n, capacity;
+        struct progress *progress;
+};
+
+static int sweep_note(struct sweep *sweep, const char *relative) {
+        if (sweep->n == sweep->capacity) {
+                size_t capacity = sweep->capacity ? sweep->capacity * 2 : 64;
+                char **paths = realloc(sweep->paths, capacity * sizeof(*paths));
+                if (!paths)
+                        return -ENOMEM;
+                sweep->paths = paths;
+                sweep->capacity = capacity;
+        }
+        char *copy = strdup(relative);
+        if (!copy)
+                return -ENOMEM;
+        sweep->paths[sweep->n++] = copy;
+        return 0;
+}
+
+static int on_difference(struct change *change, void *userdata) {
+        struct sweep *sweep = userdata;
+        int r = sweep_note(sweep, tree_relative(sweep->tree, change->path));
+        change_free(change);
+        return r;
+}
+
+/* Looks at each path again, after what the kernel reported has been worked off: who did it is known better there. */
+static void look_again(struct sentry *sentry, struct sweep *sweep) {
+        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        unsigned flags = sweep->tree->baseline.mirror ? BASELINE_KEEP : 0;
+        if (sweep->n) {
+                watch_dispatch(sentry->watch, intake_event, sentry);
+                intake_flush(sentry);
+        }
+        for (size_t i = 0; i < sweep->n; i++) {
+                struct change *change = NULL;
+                if (baseline_examine(&baseline, &sweep->tree->baseline, sweep->paths[i], flags, &change) >
+                    0) {
+                        change->how = CHANGE_FOUND;
+                        change->time_ns = clock_wall_ns(&clock_system);
+                        inspect_change(sentry, sweep->tree, change);
+                }
+                free(sweep->paths[i]);
+        }
+        free(sweep->paths);
+}
+
+int tree_sweep(struct sentry *sentry, struct tree *tree) {
+        struct sweep sweep = {.tree = tree};
+        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline_callbacks callbacks = {.change = on_difference, .userdata = &sweep};
+        struct baseline_result result = {0};
+        int r = baseline_sweep(&baseline, &tree->baseline, &callbacks, &result);
+        tree->n_files = result.n_files;
+        tree->n_bytes = result.n_bytes;
+        tree->swept_ns = clock_wall_ns(&clock_system);
+        look_again(sentry, &sweep);
+        return r;
+}
+
+#define DEPTH_MAX 200
+
+static int visit_found(const struct tree *tree, const char *relative, int depth,
+                       int (*visit)(const char *relative, void *userdata), void *userdata) {
+        int fd = tree_open_file(tree, relative, O_RDONLY | O_DIRECTORY);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        if (!directory)
+                return fd < 0 ? fd : -errno;
+        int r = 0;
+        struct dirent *entry;
+        while (r >= 0 && (entry = readdir(directory))) {
+                if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+                        continue;
+                _cleanup_(freep) char *path = NULL;
+                if (asprintf(&path, "%s/%s", relative, entry->d_name) < 0)
+                        r = -ENOMEM;
+                else if ((r = visit(path, userdata)) >= 0 && entry->d_type == DT_DIR && depth < DEPTH_MAX)
+                        visit_found(tree, path, depth + 1, visit, userdata);
+        }
+        closedir(directory);
+        return r;
+}
+
+struct below {
+        const char *prefix;
+        int (*visit)(const char *relative, void *userdata);
+        void *userdata;
+};
+
+static int visit_approved(const char *path, const struct node *node, void *userdata) {
+        (void)node;
+        const struct below *below = userdata;
+        return strcmp(path, below->prefix) ? below->visit(path, below->userdata) : 0;
+}
+
+int tree_visit_below(struct sentry *sentry, struct tree *tree, const char *relative,
+                     int (*visit)(const char *relative, void *userdata), void *userdata) {
+        struct below below = {relative, visit, userdata};
+        int r = catalog_walk(sentry->catalog, tree->id, relative, 0, visit_approved, &below);
+        int s = visit_found(tree, relative, 0, visit, userdata);
+        return r < 0 && r != -ENOENT ? r : s == -ENOENT || s == -ENOTDIR ? 0 : s;
+}
+
+bool tree_directory_is_empty(const struct tree *tree, const char *relative) {
+        int fd = tree_open_file(tree, relative, O_RDONLY | O_DIRECTORY);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        if (!directory)
+                return true;
+        struct dirent *entry;
+        bool empty = true;
+        while (empty && (entry = readdir(directory)))
+                empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+        closedir(directory);
+        return empty;
+}
+
+static void show_progress(const struct baseline_progress *progress, void *userdata) {
+        struct sweep *sweep = userdata;
+        progress_update(sweep->progress, progress->n_files, progress->n_files_total, progress->n_bytes);
+}
+
+static int take_baseline(struct sentry *sentry, struct tree *tree) {
+        struct sweep sweep = {.tree = tree};
+        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline_callbacks callbacks = {.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
+                                               .userdata = &sweep};
+        struct baseline_result result = {0};
+        char uid[32];
+        int64_t release;
+        uint64_t now_ns = clock_wall_ns(&clock_system);
+        finding_uid_make(now_ns, uid);
+        int r = catalog_begin_release(sentry->catalog, tree->id, uid, "baseline", "baseline", now_ns,
+                                      &release);
+        if (r < 0)
+                return r;
+        struct progress progress;
+        progress_begin(&progress, tree->config->path);
+        sweep.progress = &progress;
+        r = baseline_take(&baseline, &tree->baseline, release, &callbacks, &result);
+        progress_end(&progress);
+        struct catalog_release row = {0};
+        if (catalog_end_release(sentry->catalog, release, clock_wall_ns(&clock_system), &row) == 0)
+                catalog_release_deinit(&row);
+        if (r < 0)
+                return r;
+        tree->n_files = result.n_files;
+        tree->n_bytes = result.n_bytes;
+        tree->swept_ns = clock_wall_ns(&clock_system);
+        sentry->n_unkept += result.n_unkept;
+        return outbox_append(sentry,
+                             json_pack("{s:s,s:{s:s,s:s,s:s,s:[o],s:I,s:I,s:I}}", "kind", "release",
+                                       "release", "uid", uid, "name", "baseline", "kind", "baseline", "trees",
+                                       json_bytes(tree->config->path), "n_files", (json_int_t)result.n_files,
+                                       "n_bytes", (json_int_t)result.n_bytes, "n_unreadable",
+                                       (json_int_t)result.n_unreadable),
+                             NULL, NULL);
+}
+
+int tree_start(struct sentry *sentry, struct tree *tree) {
+        int r = tree_arm(sentry, tree);
+        if (r < 0)
+                return r;
+        if (catalog_tree_has_baseline(sentry->catalog, tree->id) == 1)
+                r = tree_sweep(sentry, tree);
+        else
+                r = take_baseline(sentry, tree);
+        if (r < 0)
+                return not_armed(tree, N_("the baseline could not be taken"), r);
+        return inspect_learn_hosts(sentry, tree);
+}
