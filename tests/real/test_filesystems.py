@@ -1,0 +1,71 @@
+"""The same promises on the file systems that servers use."""
+import os
+import subprocess
+
+import pytest
+from guard import poll, stands
+
+MAKE = {
+    "xfs": (["mkfs.xfs", "-q"], 320),
+    "btrfs": (["mkfs.btrfs", "-q"], 130),
+    "ext4": (["mkfs.ext4", "-q"], 64),
+    "tmpfs": (None, 64),
+}
+
+
+@pytest.fixture(params=MAKE)
+def place(request, scratch):
+    command, megabytes = MAKE[request.param]
+    target = scratch / request.param
+    target.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(target)]
+    if command:
+        image = scratch / "image"
+        with open(image, "wb") as file:
+            file.truncate(megabytes << 20)
+        subprocess.run([*command, str(image)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        mount = ["mount", "-o", "loop", str(image), str(target)]
+    result = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"{request.param} cannot be mounted here: {result.stderr.strip()}")
+    yield target
+    poll(lambda: subprocess.run(["umount", str(target)], capture_output=True, check=False).returncode == 0, "umount", 30)
+
+
+def test_seen_and_put_back(place, make_guard):
+    tree = place / "tree"
+    (tree / "lib").mkdir(parents=True)
+    (tree / "lib/order.php").write_text("<?php // approved\n")
+    guard = make_guard([{"path": tree, "respond": "restore"}])
+    assert guard.run("status").returncode == 0, guard.run("doctor").stdout
+    (tree / "lib/order.php").write_text("<?php // tampered\n")
+    guard.seen(tree / "lib/order.php", "modified")
+    stands(tree / "lib/order.php", b"<?php // approved\n")
+    (tree / "lib/new").mkdir()
+    (tree / "lib/new/x.php").write_text("<?php\n")
+    stands(tree / "lib/new/x.php", None)
+    os.unlink(tree / "lib/order.php")
+    stands(tree / "lib/order.php", b"<?php // approved\n")
+
+
+def test_btrfs_subvolume(scratch, make_guard):
+    image, target = scratch / "image", scratch / "mount"
+    target.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(130 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True, stdout=subprocess.DEVNULL)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(target)], capture_output=True, check=False).returncode:
+        pytest.skip("btrfs cannot be mounted here")
+    try:
+        subprocess.run(["btrfs", "-q", "subvolume", "create", str(target / "web")], check=True)
+        (target / "web/index.php").write_text("<?php // approved\n")
+        guard = make_guard([{"path": target / "web"}])
+        (target / "web/index.php").write_text("<?php // tampered\n")
+
+        def said():
+            return guard.evidence(target / "web/index.php") or guard.run("status").returncode == 1
+
+        poll(said, "a finding, or status to say that it is not guarded", 60, guard.describe)
+        guard.stop()
+    finally:
+        poll(lambda: subprocess.run(["umount", str(target)], capture_output=True, check=False).returncode == 0, "umount", 30)
