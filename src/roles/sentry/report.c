@@ -41,6 +41,7 @@ struct group {
         json_t *update;             /* gathered and not sent; NULL: nothing */
         size_t update_bytes;
         enum severity severity;
+        const char *title; /* of the gravest change so far; static */
 };
 
 struct reports {
@@ -172,7 +173,8 @@ static struct group *group_find(struct sentry *sentry, const struct group *like,
 }
 
 static struct group *group_open(struct sentry *sentry, const struct group *like, const struct actor *actor,
-                                uint64_t now_ns) {
+                                const char *title) {
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
         struct group *oldest = &sentry->reports->groups[0];
         for (size_t i = 0; i < GROUPS_MAX && *oldest->uid; i++)
                 if (!*sentry->reports->groups[i].uid || sentry->reports->groups[i].last_ns < oldest->last_ns)
@@ -182,6 +184,7 @@ static struct group *group_open(struct sentry *sentry, const struct group *like,
         finding_uid_make(clock_wall_ns(&clock_system), oldest->uid);
         oldest->actor = actor ? actor_copy(actor) : NULL;
         oldest->begin_ns = now_ns;
+        oldest->title = title;
         return oldest;
 }
 
@@ -193,8 +196,9 @@ static json_t *finding_for(const struct group *group, const struct verdict *verd
         if (is_update) {
                 json_object_set_new(finding, "activity_id", json_integer(2));
                 json_object_set_new(finding, "type_uid", json_integer(200402));
-                if (verdict->severity <= group->severity)
-                        json_object_del(json_object_get(finding, "finding_info"), "title");
+                if (verdict->severity > group->severity)
+                        group->title = verdict->title;
+                json_object_set_new(json_object_get(finding, "finding_info"), "title", json_string(group->title));
         }
         if (group->tree)
                 json_object_set_new(json_object_get(finding, "unmapped"), "tree",
@@ -270,7 +274,7 @@ int report_change(struct sentry *sentry, const struct tree *tree, const struct c
         };
         struct group *group = group_find(sentry, &like, change->actor, now_ns);
         if (!group)
-                group = group_open(sentry, &like, change->actor, now_ns);
+                group = group_open(sentry, &like, change->actor, verdict->title);
         memcpy(ret_uid, group->uid, sizeof(group->uid));
         struct change_evidence evidence = {change, verdict->reasons, diff};
         return group_add(sentry, group, verdict, add_change, &evidence);
@@ -299,7 +303,7 @@ int report_exec(struct sentry *sentry, const struct actor *actor, const struct v
                 .kind = GROUP_EXEC, .is_critical = verdict->severity >= SEVERITY_CRITICAL, .is_web = true};
         struct group *group = group_find(sentry, &like, actor, now_ns);
         if (!group)
-                group = group_open(sentry, &like, actor, now_ns);
+                group = group_open(sentry, &like, actor, verdict->title);
         struct exec_evidence evidence = {actor, verdict->reasons};
         return group_add(sentry, group, verdict, add_exec, &evidence);
 }
