@@ -188,7 +188,7 @@ static struct group *group_open(struct sentry *sentry, const struct group *like,
         return oldest;
 }
 
-static json_t *finding_for(const struct group *group, const struct verdict *verdict, bool is_update) {
+static json_t *finding_for(struct group *group, const struct verdict *verdict, bool is_update) {
         json_t *finding =
                 finding_new(group->uid, verdict->title, verdict->severity, clock_wall_ns(&clock_system));
         if (!finding)
