@@ -25,6 +25,8 @@ unsigned node_compare(const struct node *a, const struct node *b) {
         unsigned difference = 0;
         if (S_ISREG(a->mode) && (a->size_bytes != b->size_bytes || !digest_equal(&a->digest, &b->digest)))
                 difference |= NODE_CONTENT;
+        if ((S_ISCHR(a->mode) || S_ISBLK(a->mode)) && a->size_bytes != b->size_bytes)
+                difference |= NODE_CONTENT;
         if (S_ISLNK(a->mode) && strcmp(a->link_target ?: "", b->link_target ?: ""))
                 difference |= NODE_CONTENT;
         if (!S_ISLNK(a->mode) && (a->mode & 07777) != (b->mode & 07777))

@@ -4,7 +4,8 @@
  * Plain data, no ownership but `link_target`. Times are nanoseconds since the epoch.
  * `digest` is SHA-256 of a regular file's content and zero for everything else or
  * where content was not read; `xattr_digest` covers names and values of security.*,
- * system.posix_acl_* and user.* attributes, sorted, and is zero when there are none.
+ * system.posix_acl_* and user.* attributes, sorted, and is zero when there are none. `size_bytes` of a device
+ * is its number (st_rdev).
  */
 #pragma once
 
