@@ -4,9 +4,10 @@
  *
  * Model: paths are collected first (only path and kind are kept: bounded by PLAN_BYTES_MAX), the nodes are
  * looked up again when a step is shown or done, so a dry run shows the very list that is executed. Order:
- * creations and replacements in byte order of paths (parents before children), then removals. A state other
- * than the one approved now becomes the approved one as each step is done, under `release`, or the guard
- * would undo the restore. Nothing is evicted from the vault. Used by roles/sentry.
+ * creations and replacements in byte order of paths (parents before children), then removals, children first;
+ * a directory is removed only when nothing is left in it that the plan leaves alone. A state other than the
+ * one approved now becomes the approved one as each step is done, under `release`, or the guard would undo
+ * the restore. Nothing is evicted from the vault. Used by roles/sentry.
  */
 #pragma once
 
@@ -24,6 +25,7 @@ enum plan_kind {
         PLAN_ATTRIBUTES, /* mode, owner or extended attributes */
         PLAN_REMOVE,     /* stands there and is not approved */
         PLAN_CONFLICT,   /* changed again by a later release: left alone */
+        PLAN_APPROVE,    /* stands there already, and becomes the approved state again */
 };
 
 struct plan_scope {
@@ -58,9 +60,10 @@ int plan_add_release(struct plan *plan, const struct catalog_release *release);
 
 struct plan_step {
         enum plan_kind kind;
+        bool is_whole;         /* a directory removed with all that is in it (nested too deep to list) */
         const char *path;      /* relative to the tree */
         struct node approved;  /* what shall stand there; owned by the plan during the call */
-        const char *kind_name; /* "create", "replace", "attributes", "remove", "conflict" */
+        const char *kind_name; /* plan_kind_name() */
 };
 
 size_t plan_count(const struct plan *plan);

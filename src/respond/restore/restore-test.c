@@ -109,7 +109,7 @@ static struct node approve(const char *path) {
 
 static struct restore_result *restore(const char *path, const struct node *approved,
                                       const struct node *seen) {
-        struct restore_request request = {path, approved, seen};
+        struct restore_request request = {.path = path, .approved = approved, .seen = seen};
         restore_result_deinit(&place.result);
         assert_int_equal(restore_node(&place.context, &request, &place.result), 0);
         return &place.result;

@@ -162,6 +162,12 @@ static int replace(struct work *work, int target_fd) {
         return r == -EAGAIN ? failed(work, r, "somebody keeps changing the directory") : r;
 }
 
+static int attempt_remove_empty(struct work *work, _unused_ int unused) {
+        if (unlinkat(work->directory_fd, work->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+                return 0;
+        return failed(work, -errno, "the directory could not be removed");
+}
+
 static int attempt_remove(struct work *work, _unused_ int unused) {
         char temporary[TEMPORARY_NAME_SIZE];
         temporary_name_make(temporary);
@@ -215,7 +221,11 @@ static int act(struct work *work) {
         if (!*work->request->path)
                 return failed(work, -EINVAL, "the root of a tree is neither removed nor replaced");
         if (!node_exists(approved))
-                return with_flags_cleared(work, fd, attempt_remove, 0);
+                return with_flags_cleared(work, fd,
+                                          work->request->only_empty && S_ISDIR(result->before.mode)
+                                                  ? attempt_remove_empty
+                                                  : attempt_remove,
+                                          0);
         return replace(work, fd);
 }
 
@@ -247,6 +257,8 @@ static const char *failure_reason(const struct work *work, int error) {
         case EBUSY:
         case EXDEV:
                 return "something is mounted there";
+        case ENOTEMPTY:
+                return "it holds what is left alone";
         case EOPNOTSUPP:
                 return "objects of this kind are not restored";
         default:

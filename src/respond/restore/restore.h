@@ -40,6 +40,7 @@ struct restore_request {
         const char *path;            /* relative to the tree; "" for its root */
         const struct node *approved; /* mode 0: nothing shall stand there */
         const struct node *seen;     /* what the finding saw there, or NULL */
+        bool only_empty;             /* a directory goes only when nothing is in it: else -ENOTEMPTY */
 };
 
 enum restore_state {
