@@ -1,5 +1,5 @@
 # Checks that need no run of the program. tests/run takes each `check-NAME` as one test.
-CHECKS := format layers duplicates size gcc clang cppcheck shell unit-file
+CHECKS := format layers duplicates size gcc clang cppcheck shell unit-file locale
 C_FILES := $(shell find src tests -name '*.c' -o -name '*.h' | LC_ALL=C sort)
 SHELL_FILES := $(shell grep -lsE '^\#!/bin/(ba)?sh' .ci/* tools/* tests/*/* 2>/dev/null)
 

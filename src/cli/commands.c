@@ -24,7 +24,7 @@ static const struct cli_option findings_options[] = {
         {"until", N_("TIME"), N_("before this time")},
         {"severity", N_("LEVEL"), N_("at least: informational, low, medium, high, critical")},
         {"tree", N_("PATH"), N_("only this tree")},
-        {"limit", N_("NUMBER"), N_("the newest NUMBER; 50")},
+        {"limit", N_("NUMBER"), N_("only the newest NUMBER; 50, and all with --since or --json")},
         {"follow", NULL, N_("go on, printing findings as they happen")},
         {NULL, NULL, NULL},
 };
@@ -54,7 +54,7 @@ static const struct cli_option release_options[] = {
 static const struct cli_option drill_options[] = {
         {"of", N_("PATH"),
          N_("rehearse on a scratch copy of this application; otherwise on a small made-up shop")},
-        {"keep", NULL, N_("leave the scratch directory in place")},
+        {"scratch", N_("DIRECTORY"), N_("make the scratch directory in here; TMPDIR or /var/tmp")},
         {NULL, NULL, NULL},
 };
 

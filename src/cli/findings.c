@@ -10,6 +10,9 @@
 #include "cli/output.h"
 #include "event/finding.h"
 
+/* Scripts get all there is; a person the newest. */
+#define PEOPLE_LIMIT 50
+
 struct printing {
         const struct cli *cli;
         bool full;
@@ -63,7 +66,7 @@ static int set_severity(const struct cli *cli, json_t *request) {
 static int set_limit(const struct cli *cli, json_t *request) {
         const char *text = cli_get(cli, "limit");
         char *end = NULL;
-        long limit = text ? strtol(text, &end, 10) : cli_get(cli, "since") ? 0 : 50;
+        long limit = text ? strtol(text, &end, 10) : cli_get(cli, "since") || cli->json ? 0 : PEOPLE_LIMIT;
         if (text && (end == text || *end || limit < 1 || limit > 1000000))
                 return cli_usage_error(cli, _("--limit takes a number from 1 to %d, not '%s'"), 1000000,
                                        text);

@@ -60,8 +60,9 @@ static int print_listed(const json_t *line, void *userdata) {
         output_time(json_get_integer(release, "begin", 0), begin);
         output_time(json_get_integer(release, "end", 0), end);
         bool open = !json_is_integer(json_object_get(release, "end"));
-        printf("%s  %s  +%lld ~%lld -%lld  ", begin, open ? _("still open         ") : end,
-               (long long)json_get_integer(release, "n_added", 0),
+        printf("%s  ", begin);
+        output_pad(stdout, open ? _("still open") : end, 19);
+        printf("  +%lld ~%lld -%lld  ", (long long)json_get_integer(release, "n_added", 0),
                (long long)json_get_integer(release, "n_changed", 0),
                (long long)json_get_integer(release, "n_removed", 0));
         print_release_name(release);

@@ -47,10 +47,13 @@ static void print_state(const char *state, int width) {
         fputs(*paint ? "\033[0m" : "", stdout);
 }
 
-static void print_size(const json_t *object, const char *key) {
-        char text[OUTPUT_TIME_SIZE];
+/* The name of a line, in a column. */
+static void print_label(const char *label) {
+        output_pad(stdout, label, 12);
+}
+
+static void size_of(const json_t *object, const char *key, char text[static OUTPUT_TIME_SIZE]) {
         output_size((uint64_t)json_get_integer(object, key, 0), text);
-        fputs(text, stdout);
 }
 
 static void print_tree(const json_t *tree) {
@@ -82,7 +85,7 @@ static void print_roles(const json_t *status) {
         json_array_foreach (json_object_get(status, "roles"), i, role)
                 if (strcmp(json_get_string(role, "state") ?: "?", "up"))
                         n_down++;
-        printf(_("Roles     "));
+        print_label(_("Roles"));
         if (!n_down)
                 print_state("up", 0);
         json_array_foreach (json_object_get(status, "roles"), i, role) {
@@ -104,20 +107,22 @@ static void print_keeping(const json_t *status) {
         const json_t *vault = json_object_get(status, "vault"), *ledger = json_object_get(status, "ledger");
         char time[OUTPUT_TIME_SIZE];
         if (vault) {
-                fputs(_("Vault     "), stdout);
-                print_size(vault, "stored_bytes");
-                fputs(_(" of "), stdout);
-                print_size(vault, "budget_bytes");
-                printf(_(", %lld objects, "), (long long)json_get_integer(vault, "n_objects", 0));
-                print_size(vault, "free_bytes");
-                puts(_(" free on the disk"));
-                if (json_is_true(json_object_get(vault, "full")))
-                        puts(_("          FULL: new content is not kept. Raise vault.budget or make room"));
+                char stored[OUTPUT_TIME_SIZE], budget[OUTPUT_TIME_SIZE], room[OUTPUT_TIME_SIZE];
+                size_of(vault, "stored_bytes", stored);
+                size_of(vault, "budget_bytes", budget);
+                size_of(vault, "free_bytes", room);
+                print_label(_("Vault"));
+                printf(_("%s of %s used, %lld objects, %s free on the disk\n"), stored, budget,
+                       (long long)json_get_integer(vault, "n_objects", 0), room);
+                if (json_is_true(json_object_get(vault, "full"))) {
+                        print_label("");
+                        puts(_("FULL: new content is not kept. Raise vault.budget or make room"));
+                }
         }
         if (ledger) {
                 output_time(json_get_integer(ledger, "checkpoint", 0), time);
-                printf(_("Ledger    %lld entries, signed %s\n"),
-                       (long long)json_get_integer(ledger, "size", 0), time);
+                print_label(_("Ledger"));
+                printf(_("%lld entries, signed %s\n"), (long long)json_get_integer(ledger, "size", 0), time);
         }
 }
 
@@ -128,28 +133,30 @@ static void print_counts(const json_t *status) {
                                              N_("informational")};
         size_t n = 0;
         if (findings) {
-                fputs(_("Findings  "), stdout);
+                print_label(_("Findings"));
+                fputs(_("last 24 hours: "), stdout);
                 for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
                         json_int_t count = json_get_integer(findings, names[i], 0);
                         if (count)
                                 printf("%s%lld %s", n++ ? ", " : "", (long long)count, _(labels[i]));
                 }
-                puts(n ? _(" in the last 24 hours") : _("none in the last 24 hours"));
+                puts(n ? "" : _("none"));
         }
         size_t i;
         json_t *held;
         json_array_foreach (json_object_get(status, "held"), i, held) {
-                printf(_("Held      process %lld: "), (long long)json_get_integer(held, "pid", 0));
-                output_path(stdout, json_get_string(held, "command") ?: "?", 10);
-                fputs(_("; let it go on: hinomi resume "), stdout);
-                output_bytes(stdout, json_get_string(held, "finding") ?: "", 10);
+                print_label(_("Held"));
+                printf(_("process %lld; let it go on with 'hinomi resume %lld': "),
+                       (long long)json_get_integer(held, "pid", 0),
+                       (long long)json_get_integer(held, "pid", 0));
+                output_path(stdout, json_get_string(held, "command") ?: "?", 12);
                 putchar('\n');
         }
         const char *key;
         json_object_foreach (json_object_get(status, "dropped"), key, held)
                 if (json_integer_value(held)) {
-                        fputs(_("Dropped   "), stdout);
-                        output_bytes(stdout, key, 10);
+                        print_label(_("Dropped"));
+                        output_bytes(stdout, key, 12);
                         printf(": %lld\n", (long long)json_integer_value(held));
                 }
 }
