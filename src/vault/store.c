@@ -75,7 +75,7 @@ void store_trim(struct store *store) {
                 worker_free(worker);
         }
         pthread_mutex_unlock(&store->pool_mutex);
-        if (!store->read_only) {
+        if (store->index.database.handle) {
                 pthread_mutex_lock(&store->mutex);
                 sqlite3_db_release_memory(store->index.database.handle);
                 pthread_mutex_unlock(&store->mutex);
