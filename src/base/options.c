@@ -197,7 +197,7 @@ const char *option_type_name(enum option_type type) {
         return (size_t)type < ARRAY_SIZE(names) ? names[type] : "";
 }
 
-static char *format_string(const char *format, ...) {
+static char *_printf_(1, 2) format_string(const char *format, ...) {
         va_list ap;
         char *text;
         va_start(ap, format);
