@@ -40,11 +40,13 @@ watch: ## install what is needed, build, write a first configuration, and guard 
 	@exec $(BUILD)/hinomi watch
 
 $(BUILD)/hinomi: $(OBJECTS)
-	$(LINK) -o $@ $^ $(LIBS)
+	@echo 'LINK  $@'
+	@$(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	@echo 'CC    $@'
+	@$(COMPILE) -MMD -MP -c -o $@ $<
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
