@@ -19,16 +19,13 @@ test-programs: $(TEST_PROGRAMS)
 fuzzers: $(FUZZERS)
 
 $(BUILD)/%-test: $(BUILD)/%-test.o $(LIBRARY)
-	@echo 'LINK  $@'
-	@$(LINK) -o $@ $^ $(LIBS) -lcmocka
+	$(LINK) -o $@ $^ $(LIBS) -lcmocka
 
 $(TEST_PROGRAMS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
-	@echo 'LINK  $@'
-	@$(LINK) -o $@ $^ $(LIBS) -lcmocka
+	$(LINK) -o $@ $^ $(LIBS) -lcmocka
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
-	@echo 'LINK  $@'
-	@$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 test: ## install what is needed and run every test
 	@tests/run

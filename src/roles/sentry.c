@@ -108,7 +108,15 @@ static int open_gate(struct sentry *sentry) {
                 return 0;
         int r = gate_new(sentry->context->gate_fd, sentry->context->unanswered_fd, allow_write, sentry,
                          &sentry->gate);
-        return r < 0 ? complain("permission events", r) : 0;
+        if (r < 0)
+                return complain("permission events", r);
+        /* All at once and before any baseline: opens may be waiting since the predecessor ended. */
+        for (size_t i = 0; i < sentry->n_trees; i++)
+                if (sentry->trees[i].config->respond == RESPOND_REFUSE)
+                        (void)gate_add_tree(sentry->gate, sentry->trees[i].config->path,
+                                            sentry->trees[i].index);
+        gate_start(sentry->gate);
+        return 0;
 }
 
 void sentry_drain(struct sentry *sentry) {

@@ -375,6 +375,8 @@ static void a_file_system_without_handles_is_refused(void **state) {
         assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "nothing"), 9), -ENOENT);
         assert_int_equal(watch_add_tree(fixture->watch, "/etc/passwd", 9), -ENOTDIR);
         assert_int_equal(watch_add_tree(fixture->watch, "tree", 9), -EINVAL);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "outside"), 7), -EEXIST);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "tree/"), 7), 0);
 }
 
 static void kill_oneself(const struct file_event *event, void *userdata) {

@@ -7,8 +7,8 @@
  * about, in a thread of the gate's own.
  *
  * Certain: open, openat, creat, open_by_handle_at, execve: their arguments are in registers. openat2 keeps
- * its flags in memory that another thread may change: what is read there is believed only when it says write,
- * and otherwise not certain. io_uring and whatever else opens files counts as a write.
+ * its flags in memory that another thread may change: a read claimed there is asked about too, as not
+ * certain. io_uring and whatever else opens files counts as a write, not certain.
  *
  * What cannot be refused, because the kernel asks nobody: rename, rename over, unlink, link, symlink, mkdir,
  * chmod, chown, xattr, truncate(2) by path, writes through descriptors opened before, and opens in a
@@ -29,21 +29,22 @@
 
 #include "base/cleanup.h"
 
-#define GATE_DEADLINE_NS UINT64_C(250000000)
+#define GATE_DEADLINE_NS       UINT64_C(250000000)
+#define GATE_START_DEADLINE_NS UINT64_C(10000000000) /* of writes that wait for gate_start() */
+#define GATE_FILES_MAX         65536
 
 struct gate_request {
-        const char
-                *path; /* absolute, valid during the call; NULL: not known (read by a killed predecessor) */
-        size_t tree;   /* index given to gate_add_tree(); SIZE_MAX with path NULL */
+        const char *path; /* absolute; valid during the call. NULL: a killed predecessor had read the event */
+        size_t tree;      /* index given to gate_add_tree(); SIZE_MAX with path NULL */
         pid_t pid;
         bool is_create;  /* O_CREAT: an empty file may be there now that was not before */
         bool is_certain; /* false: a write is only supposed */
 };
 
 /*
- * Asked in a thread of the gate's own whether a write may happen. While it runs, the open waits: open no
- * guarded file, and take no lock that a thread holds while it opens one. Opens by this process never get
- * here.
+ * Asked in a thread of the gate's own whether a write may happen. While it runs, the open waits: answer soon.
+ * Opens by this process are let through by another thread and never get here, so that the policy may
+ * wait for a lock that is held during one.
  */
 typedef bool (*gate_policy)(const struct gate_request *request, void *userdata);
 
@@ -52,9 +53,13 @@ struct gate;
 /* In the parent: the permission group. -ENOSYS or -EINVAL: the kernel has no permission events. */
 int gate_group_open(void);
 
-/* `pending_fd` as made by watch_pending_open(), or -1. Starts the threads; first answers what a predecessor
- * left. */
+/*
+ * `pending_fd` as made by watch_pending_open(), or -1. First answers what a predecessor left; from then on
+ * reads are let through. Writes wait until gate_start(), which is to be called once every tree is added: a
+ * gate that does not know its trees yet cannot tell what is guarded.
+ */
 int gate_new(int group_fd, int pending_fd, gate_policy policy, void *userdata, struct gate **ret_gate);
+void gate_start(struct gate *gate);
 struct gate *gate_free(struct gate *gate);
 DEFINE_CLEANUP(struct gate *, gate_free);
 
@@ -62,10 +67,16 @@ DEFINE_CLEANUP(struct gate *, gate_free);
 int gate_add_tree(struct gate *gate, const char *path, size_t tree);
 int gate_remove_tree(struct gate *gate, size_t tree);
 
-/* For FILE_CREATED|FILE_DIRECTORY of the watch: marks a new directory and all below it. */
+/*
+ * For FILE_CREATED|FILE_DIRECTORY of the watch: marks a new directory and all below it. A tree whose own path
+ * now leads elsewhere (a symbolic link was switched) is found anew.
+ */
 int gate_add_directory(struct gate *gate, const char *path);
 
-/* Marks one file itself, under whatever name it is opened: for files with more than one link. */
+/*
+ * Marks one file itself, under whatever name it is opened: for files with more than one link. The policy is
+ * asked about it by this path. -ENOSPC past GATE_FILES_MAX.
+ */
 int gate_add_file(struct gate *gate, const char *path);
 
 /* For doctor: 1 when the tree's own directory carries its mark, else 0. */

@@ -69,8 +69,9 @@ static struct intent intent_of_how(pid_t tid, uint64_t how_address) {
         struct iovec to = {&how, sizeof(how)}, from = {(void *)(uintptr_t)how_address, sizeof(how)};
         if (process_vm_readv(tid, &to, 1, &from, 1, 0) != (ssize_t)sizeof(how))
                 return unknown;
-        struct intent intent = intent_of_flags(how.flags, false);
-        intent.is_certain = intent.is_write;
+        struct intent intent = intent_of_flags(how.flags, true);
+        if (!intent.is_write)
+                return (struct intent){.is_write = true}; /* another thread may have changed it since */
         return intent;
 }
 

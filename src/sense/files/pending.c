@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #define PENDING_MAGIC UINT64_C(0x31646e65706e6968)
 
@@ -21,16 +22,19 @@ static struct pending_head *pending_head(const struct pending *pending) {
 }
 
 int pending_open(void) {
-        _cleanup_(fd_closep) int fd = memfd_create("pending", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0 || ftruncate(fd, PENDING_BYTES) < 0)
+        const struct pending_head head = {.magic = PENDING_MAGIC};
+        _cleanup_(fd_closep) int fd = memfd_create("pending", MFD_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, PENDING_PLACES * PENDING_BYTES) < 0)
                 return -errno;
-        struct pending_head head = {.magic = PENDING_MAGIC};
-        if (pwrite(fd, &head, sizeof(head), 0) != sizeof(head))
-                return errno ? -errno : -EIO;
+        for (unsigned place = 0; place < PENDING_PLACES; place++) {
+                int r = io_pwrite_all(fd, &head, sizeof(head), place * PENDING_BYTES);
+                if (r < 0)
+                        return r;
+        }
         return fd_steal(&fd);
 }
 
-int pending_init(struct pending *pending, int pending_fd) {
+int pending_init(struct pending *pending, int pending_fd, enum pending_place place) {
         _cleanup_(fd_closep) int own = -EBADF;
         if (pending_fd < 0) {
                 own = pending_open();
@@ -38,9 +42,10 @@ int pending_init(struct pending *pending, int pending_fd) {
                         return own;
                 pending_fd = own;
         }
-        if (lseek(pending_fd, 0, SEEK_END) < (off_t)PENDING_BYTES)
+        if (lseek(pending_fd, 0, SEEK_END) < (off_t)(PENDING_PLACES * PENDING_BYTES))
                 return -EBADMSG;
-        void *map = mmap(NULL, PENDING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, pending_fd, 0);
+        void *map = mmap(NULL, PENDING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, pending_fd,
+                         (off_t)(place * PENDING_BYTES));
         if (map == MAP_FAILED)
                 return -errno;
         if (((struct pending_head *)map)->magic != PENDING_MAGIC) {
@@ -49,6 +54,10 @@ int pending_init(struct pending *pending, int pending_fd) {
         }
         pending->map = map;
         return 0;
+}
+
+void *pending_scratch(const struct pending *pending) {
+        return pending->map + PENDING_SCRATCH_AT;
 }
 
 void pending_deinit(struct pending *pending) {

@@ -75,7 +75,7 @@ int watch_new_pending(int group_fd, int pending_fd, struct watch **ret_watch) {
         watch->group_fd = fcntl(group_fd, F_DUPFD_CLOEXEC, 3);
         if (watch->group_fd < 0)
                 return -errno;
-        int r = pending_init(&watch->pending, pending_fd);
+        int r = pending_init(&watch->pending, pending_fd, PENDING_WATCH);
         if (r >= 0)
                 r = open_sources(watch);
         if (r < 0)
@@ -175,15 +175,18 @@ int watch_add_tree(struct watch *watch, const char *path, size_t index) {
                 return -EINVAL;
         while (length && path[length - 1] == '/')
                 length--;
-        if (find_tree(watch, index))
+        struct tree *tree = find_tree(watch, index);
+        if (tree && (strlen(tree->path) != length || strncmp(tree->path, path, length)))
                 return -EEXIST;
+        if (tree)
+                return watch_relocate(watch) ?: tree_usable(tree);
         if (watch->n_trees == TREES_MAX)
                 return -ENOSPC;
         struct tree *trees = reallocarray(watch->trees, watch->n_trees + 1, sizeof(*trees));
         if (!trees)
                 return -ENOMEM;
         watch->trees = trees;
-        struct tree *tree = &trees[watch->n_trees];
+        tree = &trees[watch->n_trees];
         *tree = (struct tree){.index = index, .path = strndup(path, length)};
         if (!tree->path)
                 return -ENOMEM;

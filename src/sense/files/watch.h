@@ -57,7 +57,8 @@ DEFINE_CLEANUP(struct watch *, watch_free);
 
 /*
  * Guards everything below `path` (absolute; and the mounts inside it) from now on. -EOPNOTSUPP: this file
- * system cannot be watched; -ENOENT, -ENOTDIR; -EEXIST: the index is taken.
+ * system cannot be watched; -ENOENT, -ENOTDIR; -EEXIST: the index is another tree's. Adding one again
+ * finds it anew.
  */
 int watch_add_tree(struct watch *watch, const char *path, size_t tree);
 int watch_remove_tree(struct watch *watch, size_t tree);
