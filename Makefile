@@ -17,7 +17,7 @@ TESTS := $(shell find src -name '*-test.c' | LC_ALL=C sort)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(filter-out $(BUILD)/src/main.o,$(OBJECTS))
 
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef -Werror
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef -Wno-gnu-variable-sized-type-not-at-end -Werror
 HARDENING := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
 OPTIMISE ?= -O2 -g
 COMPILE := $(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -D_GNU_SOURCE \
@@ -40,11 +40,13 @@ watch: ## install what is needed, build, write a first configuration, and guard 
 	@exec $(BUILD)/hinomi watch
 
 $(BUILD)/hinomi: $(OBJECTS)
-	$(LINK) -o $@ $^ $(LIBS)
+	@echo 'LINK  $@'
+	@$(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	@echo 'CC    $@'
+	@$(COMPILE) -MMD -MP -c -o $@ $<
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -7,7 +7,7 @@ SHELL_FILES := $(shell grep -lsE '^\#!/bin/(ba)?sh' .ci/* tools/* tests/*/* 2>/d
 check: $(CHECKS:%=check-%) ## format, layers, duplicates, sizes, both compilers, cppcheck, shellcheck
 
 check-format:
-	clang-format-14 --dry-run -Werror $(C_FILES)
+	@clang-format-14 --dry-run -Werror $(C_FILES)
 
 check-layers:
 	tools/check-layers
@@ -24,12 +24,12 @@ check-clang: $(patsubst %.c,$(BUILD)/clang/%.ok,$(SOURCES) $(TESTS))
 
 $(BUILD)/clang/%.ok: %.c
 	@mkdir -p $(@D)
-	$(patsubst $(CC),clang,$(COMPILE)) -MMD -MP -MF $(@:.ok=.d) -MT $@ -fsyntax-only $<
+	@$(patsubst $(CC),clang,$(COMPILE)) -MMD -MP -MF $(@:.ok=.d) -MT $@ -fsyntax-only $<
 	@touch $@
 -include $(patsubst %.c,$(BUILD)/clang/%.d,$(SOURCES) $(TESTS))
 
 check-cppcheck: $(BUILD)/cppcheck
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--library=tools/cppcheck.cfg --suppressions-list=tools/cppcheck.suppress --cppcheck-build-dir=$(BUILD)/cppcheck \
 		-j 2 -D_GNU_SOURCE -D__x86_64__ --max-configs=1 --template=gcc -Isrc $(SOURCES)
 
@@ -37,7 +37,7 @@ $(BUILD)/cppcheck: tools/cppcheck.cfg tools/cppcheck.suppress
 	@rm -rf $@ && mkdir -p $@
 
 check-shell:
-	shellcheck $(SHELL_FILES)
+	@shellcheck $(SHELL_FILES)
 
 check-unit-file:
 	tools/check-unit-file systemd/hinomi.service

@@ -19,13 +19,16 @@ test-programs: $(TEST_PROGRAMS)
 fuzzers: $(FUZZERS)
 
 $(BUILD)/%-test: $(BUILD)/%-test.o $(LIBRARY)
-	$(LINK) -o $@ $^ $(LIBS) -lcmocka
+	@echo 'LINK  $@'
+	@$(LINK) -o $@ $^ $(LIBS) -lcmocka
 
 $(TEST_PROGRAMS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
-	$(LINK) -o $@ $^ $(LIBS) -lcmocka
+	@echo 'LINK  $@'
+	@$(LINK) -o $@ $^ $(LIBS) -lcmocka
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
-	$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	@echo 'LINK  $@'
+	@$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 test: ## install what is needed and run every test
 	@tests/run

@@ -197,7 +197,7 @@ const char *option_type_name(enum option_type type) {
         return (size_t)type < ARRAY_SIZE(names) ? names[type] : "";
 }
 
-static char *format_string(const char *format, ...) {
+static char *_printf_(1, 2) format_string(const char *format, ...) {
         va_list ap;
         char *text;
         va_start(ap, format);
@@ -209,22 +209,22 @@ static char *format_string(const char *format, ...) {
 char *option_expected(const struct option_row *row) {
         char least[OPTION_TEXT_SIZE], most[OPTION_TEXT_SIZE];
         bool bounded = range_split(row->range, least, most);
-        const char *format;
+        const char *otherwise = row->otherwise;
         switch (row->type) {
         case OPTION_BYTES:
-                format = bounded ? _("a size such as %s, from %s to %s") : _("a size such as %s");
-                break;
+                return bounded ? format_string(_("a size such as %s, from %s to %s"), otherwise, least, most)
+                               : format_string(_("a size such as %s"), otherwise);
         case OPTION_DURATION:
-                format = bounded ? _("a duration such as %s, from %s to %s") : _("a duration such as %s");
-                break;
+                return bounded ? format_string(_("a duration such as %s, from %s to %s"), otherwise, least,
+                                               most)
+                               : format_string(_("a duration such as %s"), otherwise);
         case OPTION_COUNT:
-                format = bounded ? _("a whole number such as %s, from %s to %s")
-                                 : _("a whole number such as %s");
-                break;
+                return bounded ? format_string(_("a whole number such as %s, from %s to %s"), otherwise,
+                                               least, most)
+                               : format_string(_("a whole number such as %s"), otherwise);
         case OPTION_BOOLEAN:
                 return strdup(_("yes or no"));
         default:
                 return format_string(_("one of %s"), row->range);
         }
-        return format_string(format, row->otherwise, least, most);
 }

@@ -16,7 +16,7 @@
 #include "base/words.h"
 #include "roles/role.h"
 
-static void say(const char *format, va_list ap) {
+static void _printf_(1, 0) say(const char *format, va_list ap) {
         _cleanup_(freep) char *text = NULL;
         _cleanup_(buffer_deinit) struct buffer safe = {0};
         if (vasprintf(&text, format, ap) < 0)
@@ -55,7 +55,7 @@ const struct command *cli_find_command(const char *name) {
 static int fail_unknown_command(const char *name) {
         const char *names[64];
         size_t n = 0;
-        for (; cli_commands[n].name && n < ARRAY_SIZE(names); n++)
+        for (; n < ARRAY_SIZE(names) && cli_commands[n].name; n++)
                 names[n] = cli_commands[n].name;
         const char *nearest = word_nearest(name, names, n);
         if (nearest)

@@ -125,15 +125,13 @@ static int format_process(struct buffer *text, const json_t *process, const json
         return r;
 }
 
-static bool same_process(const json_t *a, const json_t *b) {
+static bool same_program(const json_t *a, const json_t *b) {
         const char *x = json_get_string(json_object_get(a, "file"), "path");
         const char *y = json_get_string(json_object_get(b, "file"), "path");
-        const char *u = json_get_string(json_object_get(a, "user"), "uid");
-        const char *v = json_get_string(json_object_get(b, "user"), "uid");
-        return x && y && u && v && !strcmp(x, y) && !strcmp(u, v);
+        return x && y && !strcmp(x, y);
 }
 
-/* From the eldest but init to the one that acted; a master and its workers of one name are one. */
+/* From the eldest but init to the one that acted; a master and its worker are one, with the worker's user. */
 static int format_chain(struct buffer *text, const json_t *process) {
         const json_t *chain[CHAIN_MAX];
         size_t n = 0;
@@ -144,7 +142,7 @@ static int format_chain(struct buffer *text, const json_t *process) {
         const char *arrow = !strcmp(nl_langinfo(CODESET), "UTF-8") ? " → " : " -> ";
         int r = 0;
         for (size_t i = n; i-- > 0 && r >= 0;) {
-                if (i && same_process(chain[i], chain[i - 1]))
+                if (i && same_program(chain[i], chain[i - 1]))
                         continue;
                 if (text->size)
                         r = buffer_append_string(text, arrow);
@@ -187,7 +185,7 @@ static bool same_actor(const json_t *a, const json_t *b) {
         const json_t *y = json_object_get(json_object_get(b, "actor"), "process");
         if (!x || !y)
                 return x == y;
-        return json_get_integer(x, "pid", 0) == json_get_integer(y, "pid", 0) && same_process(x, y);
+        return json_get_integer(x, "pid", 0) == json_get_integer(y, "pid", 0) && same_program(x, y);
 }
 
 static void print_files(const struct page *page, const json_t *evidences) {

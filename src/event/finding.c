@@ -183,7 +183,7 @@ int finding_add_change(json_t *finding, const struct change *change, const json_
         if (reasons)
                 json_object_set(data, "reasons", (json_t *)reasons);
         if (diff)
-                json_object_set_new(data, "diff", json_bytes(diff));
+                json_object_set_new(data, "diff", json_string(diff));
         json_t *evidence = json_pack("{s:o,s:o}", "file", file_encode(change), "data", data);
         if (change->actor && change->actor->n_processes)
                 json_object_set_new(evidence, "actor", actor_encode(change->actor));

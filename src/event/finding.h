@@ -42,7 +42,8 @@ void finding_add_type(json_t *finding, const char *type);
 void finding_add_technique(json_t *finding, const char *technique);
 void finding_raise(json_t *finding, enum severity severity);
 
-/* Adds one changed file. `diff` may be NULL; `reasons` is an array of strings or NULL (borrowed). */
+/* Adds one changed file. `diff` (valid UTF-8) may be NULL; `reasons` is an array of strings or NULL
+ * (borrowed). */
 int finding_add_change(json_t *finding, const struct change *change, const json_t *reasons, const char *diff);
 
 /* Folds an update into the finding with the same uid. Returns 0 or -EINVAL. */

@@ -28,7 +28,7 @@ static uint64_t monotonic(void *userdata) {
         return ((struct fixture *)userdata)->monotonic_ns;
 }
 
-static void shell(const char *format, ...) {
+static void _printf_(1, 2) shell(const char *format, ...) {
         char command[4096];
         va_list arguments;
         va_start(arguments, format);

@@ -21,7 +21,7 @@ struct releases {
         int directory_fd; /* STATE/vault */
         char boot[64];
         size_t n;
-        struct release items[RELEASES_MAX];
+        struct release *items[RELEASES_MAX]; /* each stays where it is until its grace is over */
 };
 
 static void read_boot(char ret_boot[static 64]) {
@@ -54,36 +54,47 @@ static json_t *release_encode(const struct release *release) {
 static int save(const struct releases *releases) {
         json_t *list = json_array();
         for (size_t i = 0; i < releases->n; i++)
-                if (!releases->items[i].end_monotonic_ns)
-                        json_array_append_new(list, release_encode(&releases->items[i]));
+                if (!releases->items[i]->end_monotonic_ns)
+                        json_array_append_new(list, release_encode(releases->items[i]));
         json_t *file = json_pack("{s:i, s:s, s:o}", "format", 1, "boot", releases->boot, "releases", list);
         _cleanup_(freep) char *text = file ? json_dumps(file, JSON_INDENT(1)) : NULL;
         json_decref(file);
         return text ? io_replace_file(releases->directory_fd, FILE_NAME, text, strlen(text), 0600) : -ENOMEM;
 }
 
-static int release_decode(const json_t *object, struct release *ret_release) {
+static struct release *release_free(struct release *release) {
+        if (release)
+                free(release->name);
+        free(release);
+        return NULL;
+}
+DEFINE_CLEANUP(struct release *, release_free);
+
+static int release_decode(const json_t *object, struct release **ret_release) {
         const char *uid = json_get_string(object, "uid"), *name = json_get_string(object, "name");
         const json_t *trees = json_object_get(object, "trees");
-        struct release release = {
+        _cleanup_(release_freep) struct release *release = calloc(1, sizeof(*release));
+        if (!release)
+                return -ENOMEM;
+        *release = (struct release){
                 .holder = (pid_t)json_get_integer(object, "holder", 0),
                 .holder_start_ns = (uint64_t)json_get_integer(object, "holder_start_ns", 0),
                 .opened_by = (uid_t)json_get_integer(object, "opened_by", 0),
                 .begin_ns = (uint64_t)json_get_integer(object, "begin_ns", 0),
                 .n_trees = json_array_size(trees),
         };
-        if (!uid || !name || strlen(uid) >= sizeof(release.uid) || release.holder <= 0 || !release.n_trees ||
-            release.n_trees > RELEASE_TREES_MAX)
+        if (!uid || !name || strlen(uid) >= sizeof(release->uid) || release->holder <= 0 ||
+            !release->n_trees || release->n_trees > RELEASE_TREES_MAX)
                 return -EBADMSG;
-        for (size_t i = 0; i < release.n_trees; i++) {
+        for (size_t i = 0; i < release->n_trees; i++) {
                 const json_t *tree = json_array_get(trees, i);
-                release.trees[i].tree = json_integer_value(json_array_get(tree, 0));
-                release.trees[i].row = json_integer_value(json_array_get(tree, 1));
+                release->trees[i].tree = json_integer_value(json_array_get(tree, 0));
+                release->trees[i].row = json_integer_value(json_array_get(tree, 1));
         }
-        memcpy(release.uid, uid, strlen(uid) + 1);
-        if (!(release.name = strdup(name)))
+        memcpy(release->uid, uid, strlen(uid) + 1);
+        if (!(release->name = strdup(name)))
                 return -ENOMEM;
-        *ret_release = release;
+        *ret_release = STEAL(release);
         return 0;
 }
 
@@ -101,9 +112,9 @@ static void load(struct releases *releases) {
         json_array_foreach (list, i, object) {
                 if (releases->n == RELEASES_MAX || release_decode(object, &releases->items[releases->n]) < 0)
                         continue;
-                struct release *release = &releases->items[releases->n++];
                 if (!same_boot)
-                        release->holder = -1; /* nobody: releases_expire() ends it */
+                        releases->items[releases->n]->holder = -1; /* nobody: releases_expire() ends it */
+                releases->n++;
         }
         json_decref(file);
 }
@@ -131,7 +142,7 @@ struct releases *releases_close(struct releases *releases) {
         if (releases) {
                 fd_closep(&releases->directory_fd);
                 for (size_t i = 0; i < releases->n; i++)
-                        free(releases->items[i].name);
+                        release_free(releases->items[i]);
                 free(releases);
         }
         return NULL;
@@ -139,7 +150,7 @@ struct releases *releases_close(struct releases *releases) {
 
 static struct release *find_open(struct releases *releases, const char *uid_or_name) {
         for (size_t i = 0; i < releases->n; i++) {
-                struct release *release = &releases->items[i];
+                struct release *release = releases->items[i];
                 if (!release->end_monotonic_ns &&
                     (!strcmp(release->uid, uid_or_name) || !strcmp(release->name, uid_or_name)))
                         return release;
@@ -183,7 +194,7 @@ static int open_rows(struct releases *releases, struct release *release) {
 }
 
 static void forget(struct releases *releases, size_t i) {
-        free(releases->items[i].name);
+        release_free(releases->items[i]);
         memmove(&releases->items[i], &releases->items[i + 1],
                 (releases->n - i - 1) * sizeof(*releases->items));
         releases->n--;
@@ -193,7 +204,7 @@ static void forget(struct releases *releases, size_t i) {
 static void forget_ended(struct releases *releases, bool all) {
         uint64_t now_ns = clock_monotonic_ns(releases->options.clock);
         for (size_t i = releases->n; i-- > 0;) {
-                uint64_t end_ns = releases->items[i].end_monotonic_ns;
+                uint64_t end_ns = releases->items[i]->end_monotonic_ns;
                 if (end_ns && (all || now_ns - end_ns > RELEASE_GRACE_NS))
                         forget(releases, i);
         }
@@ -213,32 +224,34 @@ int release_begin(struct releases *releases, const struct release_request *reque
         if (releases->n == RELEASES_MAX)
                 return -ENOSPC;
 
-        struct release release = {
+        _cleanup_(release_freep) struct release *release = calloc(1, sizeof(*release));
+        if (!release)
+                return -ENOMEM;
+        *release = (struct release){
                 .holder = request->holder,
                 .holder_start_ns = holder.start_ns,
                 .opened_by = request->opened_by,
                 .begin_ns = clock_wall_ns(releases->options.clock),
                 .n_trees = request->n_trees,
         };
-        make_uid(release.uid);
+        make_uid(release->uid);
         for (size_t i = 0; i < request->n_trees; i++)
-                release.trees[i].tree = request->trees[i];
-        if (!(release.name = strdup(request->name)))
+                release->trees[i].tree = request->trees[i];
+        if (!(release->name = strdup(request->name)))
                 return -ENOMEM;
-        int r = open_rows(releases, &release);
+        int r = open_rows(releases, release);
         if (r < 0) {
-                close_rows(releases, &release, NULL, NULL);
-                free(release.name);
+                close_rows(releases, release, NULL, NULL);
                 return r;
         }
-        releases->items[releases->n++] = release;
+        releases->items[releases->n++] = STEAL(release);
         r = save(releases);
         if (r < 0) { /* it would not survive a restart: then it does not begin */
-                close_rows(releases, &release, NULL, NULL);
+                close_rows(releases, releases->items[releases->n - 1], NULL, NULL);
                 forget(releases, releases->n - 1);
                 return r;
         }
-        *ret_release = &releases->items[releases->n - 1];
+        *ret_release = releases->items[releases->n - 1];
         return 0;
 }
 
@@ -258,7 +271,7 @@ int release_end(struct releases *releases, const char *uid_or_name, release_summ
 int releases_expire(struct releases *releases, release_summary summary, void *userdata) {
         int n = 0;
         for (size_t i = 0; i < releases->n; i++) {
-                struct release *release = &releases->items[i];
+                struct release *release = releases->items[i];
                 if (release->end_monotonic_ns ||
                     (release->holder > 0 && procfs_is_alive(release->holder, release->holder_start_ns)))
                         continue;
@@ -288,7 +301,7 @@ const struct release *release_of(const struct releases *releases, const struct a
         if (!actor)
                 return NULL;
         for (size_t i = 0; i < releases->n; i++) {
-                const struct release *release = &releases->items[i];
+                const struct release *release = releases->items[i];
                 if (release->end_monotonic_ns && release->end_monotonic_ns < monotonic_ns)
                         continue;
                 if (release_row(release, tree) && is_held_by(releases, release, actor))
@@ -306,7 +319,7 @@ int64_t release_row(const struct release *release, int64_t tree) {
 
 const struct release *releases_get(const struct releases *releases, size_t index) {
         for (size_t i = 0; i < releases->n; i++)
-                if (!releases->items[i].end_monotonic_ns && index-- == 0)
-                        return &releases->items[i];
+                if (!releases->items[i]->end_monotonic_ns && index-- == 0)
+                        return releases->items[i];
         return NULL;
 }

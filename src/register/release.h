@@ -67,7 +67,7 @@ struct release_request {
 };
 
 /*
- * `ret_release` is borrowed until the next call that takes `releases`. -EEXIST: a release of that name is
+ * `ret_release` is borrowed: it stays until RELEASE_GRACE_NS after its end. -EEXIST: a release of that name is
  * open; -ENOSPC: too many are open; -ESRCH: the holder does not run; -EINVAL: name or trees.
  */
 int release_begin(struct releases *releases, const struct release_request *request,

@@ -62,6 +62,8 @@ static int look_closely(struct examination *examination, int parent_fd, const ch
 static int look_now(struct examination *examination, const char *path, const struct node *before,
                     enum zone zone, struct node *after) {
         const char *name;
+        if (examination->root_fd < 0)
+                return 0;
         _cleanup_(fd_closep) int parent_fd = open_parent(examination->root_fd, path, &name);
         if (parent_fd < 0)
                 return is_nothing(parent_fd) ? 0 : parent_fd;

@@ -47,7 +47,7 @@ int tree_open(const struct baseline_tree *tree);
 struct examination {
         const struct baseline *baseline;
         const struct baseline_tree *tree;
-        int root_fd;
+        int root_fd; /* negative: the tree itself is gone */
         struct digester *digester;
         unsigned flags;
         uint64_t n_hashed; /* counted */

@@ -76,17 +76,32 @@ static void column_entry(sqlite3_stmt *statement, struct index_entry *ret_entry)
         column_digest(statement, 0, &ret_entry->digest);
 }
 
+/*
+ * Look-ups stay in one read transaction, or each would lock and unlock the file anew. There is no other
+ * writer whose changes could be missed; whatever writes here ends it first.
+ */
+static int begin_reading(struct index *index) {
+        return sqlite3_get_autocommit(index->database.handle) ? database_execute(&index->database, "BEGIN")
+                                                              : 0;
+}
+
+static int end_reading(struct index *index) {
+        return sqlite3_get_autocommit(index->database.handle) ? 0
+                                                              : database_execute(&index->database, "COMMIT");
+}
+
 int index_find(struct index *index, const struct digest *digest, struct index_entry *ret_entry) {
         uint32_t *slot = index->slots ? find_slot(index, digest) : NULL;
         if (slot && *slot) {
                 *ret_entry = index->pending[*slot - 1];
                 return 0;
         }
-        sqlite3_stmt *find = database_use(&index->database, FIND);
+        int r = begin_reading(index);
+        sqlite3_stmt *find = r == 0 ? database_use(&index->database, FIND) : NULL;
         if (!find)
-                return database_errno(&index->database);
+                return r < 0 ? r : database_errno(&index->database);
         bind_digest(find, 1, digest);
-        int r = database_step(find);
+        r = database_step(find);
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         column_entry(find, ret_entry);
@@ -161,7 +176,9 @@ static void index_pending_again(struct index *index) {
 int index_flush(struct index *index, const struct index_pack *packs, size_t n_packs) {
         if (index->n_pending)
                 qsort(index->pending, index->n_pending, sizeof(*index->pending), compare_entries);
-        int r = database_begin(&index->database, false);
+        int r = end_reading(index);
+        if (r == 0)
+                r = database_begin(&index->database, false);
         for (size_t i = 0; r == 0 && i < index->n_pending; i++)
                 r = write_entry(index, &index->pending[i]);
         for (size_t i = 0; r == 0 && i < n_packs; i++)
@@ -192,7 +209,8 @@ int index_pack_end(struct index *index, uint32_t pack, uint64_t *ret_end) {
 }
 
 int index_begin(struct index *index) {
-        return database_begin(&index->database, true);
+        int r = end_reading(index);
+        return r < 0 ? r : database_begin(&index->database, true);
 }
 
 int index_commit(struct index *index) {

@@ -70,6 +70,7 @@ static int compress_file(struct store *store, struct store_worker *worker, int f
         entry->raw_bytes = offset;
         entry->stored_bytes = written;
         entry->codec = CODEC_ZSTD;
+        sync_file_range(to, 0, 0, SYNC_FILE_RANGE_WRITE); /* begins, does not wait */
         return r < 0 ? r : digester_end(worker->digester, &entry->digest);
 }
 

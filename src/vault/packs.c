@@ -11,7 +11,8 @@
 #include "vault/checksum.h"
 #include "vault/store-private.h"
 
-#define NAME_FORMAT "%08" PRIu32 ".pack"
+#define WRITEBACK_BYTES ((uint64_t)4 << 20)
+#define NAME_FORMAT     "%08" PRIu32 ".pack"
 
 static void pack_name(uint32_t number, char ret_name[static 24]) {
         snprintf(ret_name, 24, NAME_FORMAT, number);
@@ -22,7 +23,7 @@ static int pack_add(struct store *store, uint32_t number, uint64_t end) {
         if (!packs)
                 return -ENOMEM;
         store->packs = packs;
-        packs[store->n_packs++] = (struct pack){.number = number, .end = end};
+        packs[store->n_packs++] = (struct pack){.number = number, .end = end, .started = end};
         return 0;
 }
 
@@ -114,6 +115,15 @@ static int open_last(struct store *store, uint64_t need) {
         return store->append_fd < 0 ? store->append_fd : 0;
 }
 
+/* The disk works while we compress, so that the sync at the end has little left to wait for. */
+static void start_writeback(struct store *store, struct pack *pack) {
+        if (pack->end - pack->started < WRITEBACK_BYTES)
+                return;
+        sync_file_range(store->append_fd, (off_t)pack->started, (off_t)(pack->end - pack->started),
+                        SYNC_FILE_RANGE_WRITE);
+        pack->started = pack->end;
+}
+
 int packs_append(struct store *store, struct index_entry *entry, uint8_t *record) {
         uint64_t need = RECORD_BYTES + entry->stored_bytes;
         int r = open_last(store, need);
@@ -141,6 +151,7 @@ int packs_append(struct store *store, struct index_entry *entry, uint8_t *record
         last->end += need;
         last->live_bytes += need;
         last->unsynced = true;
+        start_writeback(store, last);
         return 0;
 }
 

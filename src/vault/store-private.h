@@ -34,6 +34,7 @@ struct pack {
         uint32_t number;
         bool unsynced;
         uint64_t end;        /* size of the file */
+        uint64_t started;    /* written back up to here, or about to be */
         uint64_t live_bytes; /* records that the index names */
 };
 

@@ -75,7 +75,7 @@ void store_trim(struct store *store) {
                 worker_free(worker);
         }
         pthread_mutex_unlock(&store->pool_mutex);
-        if (!store->read_only) {
+        if (store->index.database.handle) {
                 pthread_mutex_lock(&store->mutex);
                 sqlite3_db_release_memory(store->index.database.handle);
                 pthread_mutex_unlock(&store->mutex);
@@ -108,6 +108,15 @@ static int open_directories(struct store *store, const char *state) {
         return flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
+/* What is done under the mutex is mostly shorter than a sleep and a wake-up. */
+static void init_adaptive(pthread_mutex_t *mutex) {
+        pthread_mutexattr_t attributes;
+        pthread_mutexattr_init(&attributes);
+        pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+        pthread_mutex_init(mutex, &attributes);
+        pthread_mutexattr_destroy(&attributes);
+}
+
 static int open_store(const char *state, const struct store_options *options, struct store **ret_store) {
         _cleanup_(store_closep) struct store *store = calloc(1, sizeof(*store));
         if (!store)
@@ -116,7 +125,7 @@ static int open_store(const char *state, const struct store_options *options, st
         store->read_only = !options;
         if (options)
                 store->options = *options;
-        pthread_mutex_init(&store->mutex, NULL);
+        init_adaptive(&store->mutex);
         pthread_mutex_init(&store->pool_mutex, NULL);
         if (asprintf(&store->index_path, "%s/vault/index.sqlite", state) < 0)
                 return -ENOMEM;

@@ -501,7 +501,7 @@ static void immutable_is_cleared_and_said(void **state) {
         put("tree/a", "changed");
         _cleanup_(fd_closep) int file = open("tree/a", O_RDONLY | O_CLOEXEC);
         _cleanup_(fd_closep) int directory = open("tree", O_RDONLY | O_CLOEXEC);
-        int flags, directory_flags;
+        int flags, directory_flags = 0;
         if (ioctl(file, FS_IOC_GETFLAGS, &flags) < 0 ||
             ioctl(directory, FS_IOC_GETFLAGS, &directory_flags) < 0)
                 skip();

@@ -87,7 +87,7 @@ static json_t *describe_roles(const struct engine *engine) {
 }
 
 json_t *report_status(struct engine *engine, const json_t *sentry, bool *ret_in_force) {
-        json_auto_t *checks = report_checks(engine, sentry, ret_in_force);
+        json_auto_t *_unused_ checks = report_checks(engine, sentry, ret_in_force);
         uint64_t now_ms = clock_wall_ns(&clock_system) / NS_PER_MS;
         json_t *status = json_pack("{s:s,s:o,s:b,s:o,s:{s:I,s:o},s:o}", "version", HINOMI_VERSION, "started",
                                    json_time(engine->started_ns), "in_force", *ret_in_force, "roles",

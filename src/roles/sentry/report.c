@@ -198,7 +198,8 @@ static json_t *finding_for(struct group *group, const struct verdict *verdict, b
                 json_object_set_new(finding, "type_uid", json_integer(200402));
                 if (verdict->severity > group->severity)
                         group->title = verdict->title;
-                json_object_set_new(json_object_get(finding, "finding_info"), "title", json_string(group->title));
+                json_object_set_new(json_object_get(finding, "finding_info"), "title",
+                                    json_string(group->title));
         }
         if (group->tree)
                 json_object_set_new(json_object_get(finding, "unmapped"), "tree",

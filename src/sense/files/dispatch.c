@@ -153,7 +153,7 @@ static void work_off(struct watch *watch, bool is_live) {
                         notice = (struct notice){.mask = FAN_Q_OVERFLOW, .pid_fd = -1};
                         used = size;
                 }
-                _cleanup_(fd_closep) int pid_fd = is_live ? notice.pid_fd : -EBADF;
+                _cleanup_(fd_closep) _unused_ int pid_fd = is_live ? notice.pid_fd : -EBADF;
                 if (!is_live)
                         notice.pid_fd = -1;
                 handle_notice(watch, &notice);
