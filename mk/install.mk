@@ -14,7 +14,7 @@ install: all ## install the binary, rules, manual, messages and the systemd unit
 	install -D -m 755 $(BUILD)/hinomi $(DESTDIR)$(BINDIR)/hinomi
 	if [ -d packs ]; then find packs -type f -exec sh -c \
 		'for f; do install -D -m 644 "$$f" "$(DESTDIR)$(PACKSDIR)/$${f#packs/}"; done' sh {} +; fi
-	for page in $(wildcard man/*.[1-8] man/*/*.[1-8] $(BUILD)/man/*.[1-8]); do section=$${page##*.}; \
+	for page in $(PAGES); do section=$${page##*.}; \
 		language=$$(basename $$(dirname $$page)); [ $$language = man ] && language= ; \
 		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/$$language/man$$section/$${page##*/}; done
 	for messages in $(wildcard $(BUILD)/locale/*/LC_MESSAGES/hinomi.mo); do \

@@ -24,3 +24,16 @@ po-update: pot ## bring po/*.po up to date with the sources; new messages are le
 
 check-locale: pot ## every message is translated, in every language, with the same arguments
 	tools/check-locale $(BUILD)/hinomi.pot $(LANGUAGES:%=po/%.po)
+
+# Manual pages: prose from man/, tables from the binary.
+PAGES := $(patsubst man/%.in,$(BUILD)/man/%,$(wildcard man/*.in man/*/*.in))
+.PHONY: man
+all: man
+man: $(PAGES)
+
+$(BUILD)/man/%: man/%.in $(BUILD)/hinomi $(MESSAGES)
+	@mkdir -p $(@D)
+	@set -e; language=$(if $(findstring /,$*),$(patsubst %/,%,$(dir $*)),en); export LC_ALL=C.UTF-8 LANGUAGE=$$language; \
+		$(BUILD)/hinomi help roff-commands >$@.commands; $(BUILD)/hinomi help roff-options >$@.options; \
+		sed -e '/^@COMMANDS@$$/{r $@.commands' -e 'd}' -e '/^@OPTIONS@$$/{r $@.options' -e 'd}' $< >$@.new; \
+		rm $@.commands $@.options; mv $@.new $@

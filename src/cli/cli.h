@@ -85,6 +85,10 @@ const struct command *cli_find_command(const char *name);
 void help_print_command(const struct command *command);
 void help_print_overview(void);
 
+/* cli/roff.c */
+void roff_print_commands(void);
+void roff_print_options(void);
+
 /* The commands, one file each. */
 int cli_init(const struct cli *cli);
 int cli_watch(const struct cli *cli);

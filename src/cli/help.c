@@ -75,18 +75,30 @@ static void print_config_options(void) {
         }
 }
 
+static void print_default_file(void) {
+        config_write(stdout, NULL, 0);
+}
+
 int cli_help(const struct cli *cli) {
+        static const struct {
+                const char *name;
+                void (*print)(void);
+        } topics[] = {
+                {"options", print_config_options},
+                {"config", print_default_file},
+                {"roff-commands", roff_print_commands},
+                {"roff-options", roff_print_options},
+        };
         if (!cli->n_arguments) {
                 help_print_overview();
                 return EXIT_DONE;
         }
         const char *topic = cli->arguments[0];
-        if (!strcmp(topic, "options")) {
-                print_config_options();
-                return EXIT_DONE;
-        }
-        if (!strcmp(topic, "config"))
-                return config_write(stdout, NULL, 0) < 0 ? EXIT_FAILED : EXIT_DONE;
+        for (size_t i = 0; i < ARRAY_SIZE(topics); i++)
+                if (!strcmp(topics[i].name, topic)) {
+                        topics[i].print();
+                        return EXIT_DONE;
+                }
         const struct command *command = cli_find_command(topic);
         if (!command)
                 return cli_usage_error(cli, _("there is no help on '%s'"), topic);

@@ -8,7 +8,6 @@
 
 #include "base/i18n.h"
 #include "base/io.h"
-#include "base/text.h"
 #include "base/words.h"
 #include "config/yaml.h"
 
@@ -45,9 +44,6 @@ const char *config_profile_text(const char *profile) {
         return NULL;
 }
 
-/* A message quotes what it found, and a value may be a megabyte of escape codes. */
-#define MESSAGE_MAX 1000
-
 struct parser {
         const char *name;
         struct config *config;
@@ -55,23 +51,11 @@ struct parser {
 };
 
 static int _printf_(3, 4) fail(struct parser *parser, const struct yaml *at, const char *format, ...) {
-        _cleanup_(freep) char *text = NULL;
         va_list ap;
         va_start(ap, format);
-        int n = vasprintf(&text, format, ap);
+        parser->error = yaml_message(parser->name, at->line, at->column, format, ap);
         va_end(ap);
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        _cleanup_(buffer_deinit) struct buffer safe = {0};
-        if (text_escape(&safe, text, strnlen(text, MESSAGE_MAX)) < 0 ||
-            asprintf(&parser->error, "%s:%u:%u: %s%s", parser->name, at->line, at->column, safe.data,
-                     strlen(text) > MESSAGE_MAX ? "…" : "") < 0) {
-                parser->error = NULL;
-                return -ENOMEM;
-        }
-        return -EINVAL;
+        return parser->error ? -EINVAL : -ENOMEM;
 }
 
 static const char *shape_name(const struct yaml *node) {

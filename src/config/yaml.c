@@ -44,24 +44,29 @@ const struct yaml *yaml_get(const struct yaml *map, const char *key) {
         return NULL;
 }
 
-static int _printf_(4, 5) fail(struct reader *reader, size_t line, size_t column, const char *format, ...) {
+char *yaml_message(const char *name, unsigned line, unsigned column, const char *format, va_list ap) {
         _cleanup_(freep) char *text = NULL;
+        _cleanup_(buffer_deinit) struct buffer safe = {0};
+        if (vasprintf(&text, format, ap) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        char *message;
+        bool whole = strlen(text) <= MESSAGE_MAX;
+        if (text_escape(&safe, text, whole ? strlen(text) : MESSAGE_MAX) < 0 ||
+            asprintf(&message, "%s:%u:%u: %s%s", name, line, column, safe.data, whole ? "" : "…") < 0)
+                return NULL;
+        return message;
+}
+
+static int _printf_(4, 5)
+        fail(struct reader *reader, unsigned line, unsigned column, const char *format, ...) {
         va_list ap;
         va_start(ap, format);
-        int n = vasprintf(&text, format, ap);
+        free(reader->error);
+        reader->error = yaml_message(reader->name, line, column, format, ap);
         va_end(ap);
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        _cleanup_(buffer_deinit) struct buffer safe = {0};
-        free(STEAL(reader->error));
-        if (text_escape(&safe, text, strnlen(text, MESSAGE_MAX)) < 0 ||
-            asprintf(&reader->error, "%s:%zu:%zu: %s", reader->name, line, column, safe.data) < 0) {
-                reader->error = NULL;
-                return -ENOMEM;
-        }
-        return -EINVAL;
+        return reader->error ? -EINVAL : -ENOMEM;
 }
 
 static enum fy_scalar_style event_style(struct fy_event *event) {
@@ -94,8 +99,8 @@ static int fail_syntax(struct reader *reader) {
         void *cursor = NULL;
         struct fy_diag *diag = fy_parser_get_diag(reader->parser);
         struct fy_diag_error *error = diag ? fy_diag_errors_iterate(diag, &cursor) : NULL;
-        int r = error && error->msg ? fail(reader, error->line > 0 ? (size_t)error->line : 1,
-                                           error->column > 0 ? (size_t)error->column : 1,
+        int r = error && error->msg ? fail(reader, error->line > 0 ? (unsigned)error->line : 1,
+                                           error->column > 0 ? (unsigned)error->column : 1,
                                            _("not valid YAML: %s"), error->msg)
                                     : fail(reader, 1, 1, "%s", _("not valid YAML"));
         fy_diag_unref(diag);
@@ -104,7 +109,7 @@ static int fail_syntax(struct reader *reader) {
 
 /* What libfyaml would take, or name badly: bytes that are no text, tabs that look like blanks. */
 static int check_bytes(struct reader *reader, const char *data, size_t size) {
-        size_t line = 1, column = 1;
+        unsigned line = 1, column = 1;
         bool leading = true;
         for (size_t i = 0; i < size;) {
                 unsigned code = 0;

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,3 +45,6 @@ DEFINE_CLEANUP(struct yaml *, yaml_free);
 
 /* The member of a map, or NULL. */
 const struct yaml *yaml_get(const struct yaml *map, const char *key);
+
+/* "NAME:LINE:COLUMN: …" in one escaped line of at most some 1,000 bytes, since it quotes what it found. Owned, or NULL. */
+char *yaml_message(const char *name, unsigned line, unsigned column, const char *format, va_list ap);
