@@ -47,4 +47,5 @@ DEFINE_CLEANUP(struct yaml *, yaml_free);
 const struct yaml *yaml_get(const struct yaml *map, const char *key);
 
 /* "NAME:LINE:COLUMN: …" in one escaped line of at most some 1,000 bytes, since it quotes what it found. Owned, or NULL. */
-char *yaml_message(const char *name, unsigned line, unsigned column, const char *format, va_list ap);
+char *yaml_message(const char *name, unsigned line, unsigned column, const char *format, va_list ap)
+        _printf_(4, 0);
