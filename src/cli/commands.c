@@ -51,6 +51,13 @@ static const struct cli_option release_options[] = {
         {NULL, NULL, NULL},
 };
 
+static const struct cli_option ledger_options[] = {
+        {"against", N_("FILE"), N_("`verify`: a checkpoint kept elsewhere, which the ledger must contain")},
+        {"key", N_("KEY"), N_("the log's verifier key, or a file with it, instead of the state's key.pub")},
+        {"check", N_("FILE"), N_("`prove`: check a proof, rather than make one")},
+        {NULL, NULL, NULL},
+};
+
 static const struct cli_option drill_options[] = {
         {"of", N_("PATH"),
          N_("rehearse on a scratch copy of this application; otherwise on a small made-up shop")},
@@ -111,11 +118,16 @@ const struct command cli_commands[] = {
             "all held "
             "processes go on."),
          NULL},
-        {"ledger", cli_ledger, NEED_STATE, 1, -1, false, N_("verify | prove INDEX | export"),
+        {"ledger", cli_ledger, NEED_STATE, 1, 2, false,
+         N_("verify [DIRECTORY] | prove INDEX | prove --check FILE | export [DIRECTORY]"),
          N_("check, prove and export the record"),
-         N_("Needs no running guard and works on a copy of the state directory. `verify` names the first bad "
-            "entry."),
-         NULL},
+         N_("Needs no running guard and works on a copy of the state directory or of its ledger. `verify` "
+            "names "
+            "the first bad entry; exit status 1 when anything was altered, cut off or set back. `prove` "
+            "prints "
+            "one entry with what others need to check it by the log's key alone. `export` copies the ledger "
+            "into an empty directory; without one it prints the entries, one a line."),
+         ledger_options},
         {"drill", cli_drill, NEED_STATE, 0, 1, false, N_("[NAME]"),
          N_("rehearse an incident, harmlessly and timed"),
          N_("`drill skimmer` plants a harmless card skimmer in a scratch copy that a guard of its own "
