@@ -27,7 +27,19 @@ static const char *next_argument(const struct cli *cli, int *i) {
 
 static int read_whole(const char *path, struct buffer *ret_buffer) {
         buffer_init(ret_buffer, FILE_BYTES_MAX);
-        return io_read_file(AT_FDCWD, strcmp(path, "-") ? path : "/dev/stdin", ret_buffer);
+        if (strcmp(path, "-"))
+                return io_read_file(AT_FDCWD, path, ret_buffer);
+        for (;;) {
+                int r = buffer_reserve(ret_buffer, 4096);
+                if (r < 0)
+                        return r;
+                ssize_t n = read(STDIN_FILENO, ret_buffer->data + ret_buffer->size, 4096);
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n == 0)
+                        return 0;
+                ret_buffer->size += n > 0 ? (size_t)n : 0;
+        }
 }
 
 /* --key: the text of a verifier key, or a file that begins with one. Returns 1, 0 (not given), or said. */
@@ -153,7 +165,7 @@ static char *problem_message(const struct ledger_report *report) {
         case LEDGER_NOT_FOUND:
                 return strdup(_("there is no ledger here"));
         case LEDGER_KEY:
-                return strdup(_("key.pub is missing or damaged"));
+                return strdup(_("key.pub or seal.pub is missing or damaged"));
         case LEDGER_KEY_OTHER:
                 return strdup(_("another log stands here: its key is not the one expected"));
         case LEDGER_CHECKPOINT:
@@ -225,6 +237,9 @@ static void print_report(const struct ledger_report *report, const char *message
                         0);
 }
 
+/*
+ * Root verifies the machine's own state, where the keys must be; a directory that is named is a copy.
+ */
 static int run_verify(const struct cli *cli, const char *path) {
         const char *against = cli_get(cli, "against");
         struct verifier_key key;
@@ -237,6 +252,7 @@ static int run_verify(const struct cli *cli, const char *path) {
                 return cli_failed(_("%s: %s"), against, strerror(-r));
         const struct ledger_verify_options options = {
                 .path = path,
+                .expect_keys = path == cli->state && geteuid() == 0,
                 .key = has_key ? &key : NULL,
                 .against = against ? note.data ?: "" : NULL,
                 .against_bytes = note.size,

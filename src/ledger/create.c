@@ -14,7 +14,6 @@
 #include "ledger/writer.h"
 
 #define KEY_NAME    "ledger.key"
-#define PUBLIC_NAME "key.pub"
 #define LOCK_TRIES  50
 #define HOST_BYTES  64
 #define LEDGER_MODE 0750
@@ -110,6 +109,24 @@ int writer_identity_format(const struct signing_key *key, const uint8_t seal_pub
         return r < 0 ? r : buffer_append(text, "\n", 1);
 }
 
+static int line_publish(struct ledger *ledger, const char *name, const char *line, size_t size) {
+        _cleanup_(buffer_deinit) struct buffer published = {0};
+        if (io_read_file(ledger->directory_fd, name, &published) == 0 && published.size == size &&
+            !memcmp(published.data, line, size))
+                return 0;
+        const struct iovec content = {.iov_base = (char *)line, .iov_len = size};
+        return world_replace_file(ledger->world, ledger->directory_fd, name, &content, 1, 0640);
+}
+
+int writer_identity_publish(struct ledger *ledger, const char *identity, size_t size) {
+        const char *newline = memchr(identity, '\n', size);
+        if (!newline)
+                return -EBADMSG;
+        size_t line = (size_t)(newline + 1 - identity);
+        int r = line_publish(ledger, "key.pub", identity, line);
+        return r < 0 ? r : line_publish(ledger, "seal.pub", identity + line, size - line);
+}
+
 static int journal_create(struct ledger *ledger, const struct buffer *identity) {
         _cleanup_(buffer_deinit) struct buffer journal = {0};
         int r = journal_header_encode(&journal, identity->data, identity->size);
@@ -140,8 +157,7 @@ static int log_create(struct ledger *ledger) {
                 r = writer_identity_format(ledger->key, seal_public_key, &identity);
         if (r < 0)
                 return r;
-        const struct iovec content = {.iov_base = identity.data, .iov_len = identity.size};
-        r = world_replace_file(ledger->world, ledger->directory_fd, PUBLIC_NAME, &content, 1, 0640);
+        r = writer_identity_publish(ledger, identity.data, identity.size);
         return r < 0 ? r : journal_create(ledger, &identity);
 }
 

@@ -101,6 +101,8 @@ static int plain_copy(struct copy *copy, const char *name, size_t multiple) {
 static int copy_run(struct copy *copy) {
         int r = plain_copy(copy, "key.pub", 1);
         if (r == 0)
+                r = plain_copy(copy, "seal.pub", 1);
+        if (r == 0)
                 r = plain_copy(copy, SEALS_NAME, SEAL_BYTES);
         if (r == -ENOENT)
                 r = 0;

@@ -5,7 +5,7 @@
  *
  *   0     16  "hinomi-journal 1"
  *   16     4  bytes of the identity that follows (big-endian, like all numbers here)
- *   20     …  text of STATE/ledger/key.pub
+ *   20     …  texts of STATE/ledger/key.pub and seal.pub, one after the other
  *   4096      area A, JOURNAL_AREA_BYTES;  then area B
  *
  * An area is a run of records, each one commit:

@@ -4,7 +4,8 @@
  *   STATE/ledger/checkpoint               signed note (Ed25519), rewritten per batch and heartbeat
  *   STATE/ledger/tile/<L>/<N>[.p/<W>]     hash tiles, 256 hashes wide
  *   STATE/ledger/tile/entries/<N>[.p/<W>] entry bundles: big-endian u16 length, then the entry
- *   STATE/ledger/key.pub                  line 1 the log's verifier key, line 2 the first key of the seals
+ *   STATE/ledger/key.pub                  the log's verifier key, one line
+ *   STATE/ledger/seal.pub                 the first key of the seals, likewise
  *   STATE/ledger/seals                    forward-secure seals (ledger/seal.h)
  *   STATE/keys/{ledger.key,seal.key}      signing keys
  *   STATE/keys/journal                    what a commit makes durable (ledger/journal.h)

@@ -25,14 +25,7 @@ static int identity_check(struct ledger *ledger, const struct journal_image *ima
                 return r;
         if (image->identity_bytes < line.size || memcmp(image->identity, line.data, line.size))
                 return -EBADMSG;
-
-        _cleanup_(buffer_deinit) struct buffer published = {0};
-        if (io_read_file(ledger->directory_fd, "key.pub", &published) == 0 &&
-            published.size == image->identity_bytes &&
-            !memcmp(published.data, image->identity, image->identity_bytes))
-                return 0;
-        const struct iovec content = {.iov_base = (char *)image->identity, .iov_len = image->identity_bytes};
-        return world_replace_file(ledger->world, ledger->directory_fd, "key.pub", &content, 1, 0640);
+        return writer_identity_publish(ledger, image->identity, image->identity_bytes);
 }
 
 /* The state at the beginning of the journal's area, from the public files. */

@@ -2,8 +2,8 @@
  * Seals: what an intruder cannot rewrite even with every key that is on the machine when he arrives.
  *
  * Each seal says "at this time the log had this size and root, and the next seal will be of this key", signed
- * by a key that is destroyed as it is made. The chain begins at the public key in the second line of
- * STATE/ledger/key.pub. Whoever kept that file elsewhere can tell that no entry older than the last seal
+ * by a key that is destroyed as it is made. The chain begins at the public key in STATE/ledger/seal.pub.
+ * Whoever kept that file elsewhere can tell that no entry older than the last seal
  * before the intrusion was altered or taken out, even if the log's own key was stolen.
  *
  *   STATE/ledger/seals      records of 184 bytes, numbers big-endian:

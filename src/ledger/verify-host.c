@@ -65,14 +65,7 @@ static int child_open(const char *path, const char *name) {
         return fd < 0 ? -errno : fd;
 }
 
-static bool child_exists(const char *path, const char *name) {
-        char child[4096];
-        return snprintf(child, sizeof(child), "%s/%s", path, name) < (int)sizeof(child) &&
-               access(child, F_OK) == 0;
-}
-
-/* A state directory has more in it than the ledger; a copy of STATE/ledger alone has no keys to miss. */
-static void keys_open(struct host *host, const char *path, struct ledger_report *report) {
+static void keys_open(struct host *host, const char *path, bool expected, struct ledger_report *report) {
         host->keys_fd = child_open(path, "keys");
         if (host->keys_fd >= 0) {
                 host->journal_fd = openat(host->keys_fd, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -82,21 +75,20 @@ static void keys_open(struct host *host, const char *path, struct ledger_report 
         int r = host->keys_fd < 0 ? host->keys_fd : host->journal_fd < 0 ? host->journal_fd : 0;
         if (r == -EACCES)
                 report->notes |= LEDGER_NOTE_UNREADABLE;
-        else if (r < 0 && host->keys_fd < 0 && !child_exists(path, "vault") &&
-                 !child_exists(path, "engine.sqlite"))
+        else if (r < 0 && host->keys_fd < 0 && !expected)
                 report->notes |= LEDGER_NOTE_COPY;
         else if (r < 0)
                 report_problem(report, LEDGER_KEYS_MISSING, 0, 0,
                                host->keys_fd < 0 ? "keys" : "keys/" JOURNAL_NAME);
 }
 
-int host_open(struct host *host, const char *path, struct ledger_report *report) {
+int host_open(struct host *host, const char *path, bool expect_keys, struct ledger_report *report) {
         host->digester = digester_new();
         if (!host->digester)
                 return -ENOMEM;
         host->directory_fd = child_open(path, "ledger");
         if (host->directory_fd >= 0) {
-                keys_open(host, path, report);
+                keys_open(host, path, expect_keys, report);
                 return 0;
         }
         if (host->directory_fd != -ENOENT)
@@ -148,7 +140,7 @@ struct chain {
         uint64_t n;
 };
 
-/* The chain's beginning: line 1 is the log, line 2 the first seal's key. */
+/* The chain's beginning: the first line is the log's key, the second the first seal's. */
 static int chain_begin(const char *identity, size_t identity_bytes, struct chain *ret_chain) {
         const char *newline = memchr(identity, '\n', identity_bytes);
         if (!newline)

@@ -36,7 +36,7 @@ struct host {
 void host_deinit(struct host *host);
 
 /* Opens the log's directory and, where there are any, the keys. Sets notes or a problem in the report. */
-int host_open(struct host *host, const char *path, struct ledger_report *report);
+int host_open(struct host *host, const char *path, bool expect_keys, struct ledger_report *report);
 
 /* True while somebody has the log open for writing. */
 bool host_live(const struct host *host);
@@ -45,7 +45,7 @@ bool host_live(const struct host *host);
 int host_journal_load(struct host *host, struct marks *marks, struct ledger_report *report);
 
 /*
- * Checks the chain of seals and adds what they say to `marks`. `identity` is the text of key.pub.
+ * Checks the chain of seals and adds what they say to `marks`. `identity` is key.pub, then seal.pub.
  */
 int host_seals_check(const struct host *host, const char *identity, size_t identity_bytes,
                      struct marks *marks, struct ledger_report *report);

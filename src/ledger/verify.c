@@ -76,11 +76,14 @@ static int problem(struct verify *verify, enum ledger_problem what, uint64_t ind
 
 static int key_check(struct verify *verify) {
         int r = io_read_file(verify->host.directory_fd, "key.pub", &verify->identity);
+        size_t line = verify->identity.size;
+        if (r == 0)
+                r = io_read_file(verify->host.directory_fd, "seal.pub", &verify->identity);
         if (r < 0 && r != -ENOENT)
                 return r;
         const char *text = verify->identity.data;
-        const char *newline = text ? memchr(text, '\n', verify->identity.size) : NULL;
-        if (!newline || verifier_key_parse(text, (size_t)(newline - text), &verify->key) < 0)
+        if (r < 0 || line == 0 || text[line - 1] != '\n' ||
+            verifier_key_parse(text, line - 1, &verify->key) < 0)
                 return problem(verify, LEDGER_KEY, 0, 0);
         const struct verifier_key *expected = verify->options->key;
         if (expected && (strcmp(expected->name, verify->key.name) ||
@@ -490,7 +493,7 @@ int ledger_verify(const struct ledger_verify_options *options, struct ledger_rep
         buffer_init(&verify->note, CHECKPOINT_BYTES_MAX + 8192);
         buffer_init(&verify->bundle, BUNDLE_BYTES_MAX + 8192);
         buffer_init(&verify->tile, TILE_BYTES + 8192);
-        int r = host_open(&verify->host, options->path, &report);
+        int r = host_open(&verify->host, options->path, options->expect_keys, &report);
         if (r == 0 && !failed(verify))
                 r = run(verify);
         if (r < 0)

@@ -72,6 +72,7 @@ struct ledger_report {
 
 struct ledger_verify_options {
         const char *path;               /* STATE, or the directory of a copy */
+        bool expect_keys;               /* STATE/keys must be there: it is the machine itself, not a copy */
         const struct verifier_key *key; /* the log's key, kept elsewhere; or NULL */
         const char *against;            /* text of a checkpoint kept elsewhere; or NULL */
         size_t against_bytes;

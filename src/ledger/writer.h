@@ -49,6 +49,7 @@ int writer_create(struct ledger *ledger, const char *state);
 /* recover.c: memory from journal and files; public files again from both. */
 int writer_recover(struct ledger *ledger, const struct clock *clock);
 
-/* The text of key.pub. */
+/* The texts of key.pub and seal.pub, one line each, and the files. Files that are right are left alone. */
 int writer_identity_format(const struct signing_key *key, const uint8_t seal_public_key[static KEY_BYTES],
                            struct buffer *text);
+int writer_identity_publish(struct ledger *ledger, const char *identity, size_t size);
