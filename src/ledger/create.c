@@ -176,6 +176,15 @@ static int journal_lock(struct ledger *ledger) {
         return 0;
 }
 
+int writer_journal_create(struct ledger *ledger) {
+        int r = journal_create(ledger, &ledger->identity_text);
+        if (r < 0)
+                return r;
+        fd_closep(&ledger->journal_fd);
+        ledger->journal_fd = -EBADF;
+        return journal_lock(ledger);
+}
+
 int writer_create(struct ledger *ledger, const char *state) {
         ledger->directory_fd = directory_open(state, "ledger", LEDGER_MODE);
         if (ledger->directory_fd < 0)

@@ -1,5 +1,8 @@
 #include "ledger/ledger.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "ledger/checkpoint.h"
 #include "ledger/writer.h"
 
@@ -34,6 +37,7 @@ struct ledger *ledger_close(struct ledger *ledger) {
         edge_deinit(&ledger->edge);
         buffer_deinit(&ledger->batch.entries);
         buffer_deinit(&ledger->note);
+        buffer_deinit(&ledger->identity_text);
         buffer_deinit(&ledger->record);
         free(ledger->batch.leaves);
         seal_key_erase(&ledger->seal_key);
@@ -177,6 +181,43 @@ int ledger_commit(struct ledger *ledger) {
                 return LEDGER_UNPUBLISHED;
         }
         return publish(ledger) < 0 ? LEDGER_UNPUBLISHED : 0;
+}
+
+/* The journal under its name is the one that is open. */
+static bool journal_in_place(const struct ledger *ledger) {
+        struct stat named, open;
+        return fstatat(ledger->keys_fd, JOURNAL_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+               fstat(ledger->journal_fd, &open) == 0 && named.st_dev == open.st_dev &&
+               named.st_ino == open.st_ino && open.st_size == (off_t)JOURNAL_BYTES;
+}
+
+/* A journal that begins where the log is, all before being settled. */
+static int journal_renew(struct ledger *ledger) {
+        int r = ledger_settle(ledger);
+        if (r == 0)
+                r = writer_journal_create(ledger);
+        if (r < 0)
+                return r;
+        ledger->journal.area = 0;
+        ledger->journal.used_bytes = 0;
+        r = ledger_commit(ledger);
+        return r < 0 ? r : 0;
+}
+
+int ledger_repair(struct ledger *ledger) {
+        if (ledger->broken)
+                return -ENOTRECOVERABLE;
+        bool journal = journal_in_place(ledger);
+        bool files =
+                publisher_intact(&ledger->publisher, &ledger->edge, ledger->note.data, ledger->note.size);
+        int r = 0;
+        if (!files) {
+                ledger->publisher.recovering = true;
+                r = publish(ledger);
+        }
+        if (r == 0 && !journal)
+                r = journal_renew(ledger);
+        return r < 0 ? r : !files || !journal;
 }
 
 int ledger_seal(struct ledger *ledger, bool force) {

@@ -87,6 +87,13 @@ int ledger_commit(struct ledger *ledger);
 /* fsyncs the public files. Never needed for durability; call it when idle, to keep recovery short. */
 int ledger_settle(struct ledger *ledger);
 
+/*
+ * Looks whether somebody altered the checkpoint, the newest files or the keys' journal under the open ledger, and
+ * puts right what was. Returns 0 (nothing), 1 (something was altered), or a negative errno. Older files are
+ * for ledger_verify().
+ */
+int ledger_repair(struct ledger *ledger);
+
 /* Seals the log as it is (ledger/seal.h). Returns 1, 0 (nothing new since the last seal and `force` unset).
  */
 int ledger_seal(struct ledger *ledger, bool force);

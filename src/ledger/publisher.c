@@ -81,6 +81,32 @@ static bool partial_kept(const struct publisher *publisher, const struct partial
         return false;
 }
 
+static const void *partial_content(const struct edge *edge, const struct partial *partial,
+                                   size_t *ret_bytes) {
+        if (partial->level == TILE_ENTRIES) {
+                *ret_bytes = edge->bundle.size;
+                return edge->bundle.data;
+        }
+        *ret_bytes = partial->width * DIGEST_BYTES;
+        return edge->hashes[partial->level];
+}
+
+bool publisher_intact(const struct publisher *publisher, const struct edge *edge, const char *note,
+                      size_t note_bytes) {
+        bool intact = content_is(publisher->directory_fd, "checkpoint", note, note_bytes);
+        for (int level = TILE_ENTRIES; intact && level < (int)TILE_LEVELS; level++) {
+                struct partial partial;
+                char path[TILE_PATH_SIZE];
+                size_t bytes;
+                if (!partial_of(edge->frontier.size, level, &partial))
+                        continue;
+                tile_path_format(level, partial.index, partial.width, path);
+                const void *data = partial_content(edge, &partial, &bytes);
+                intact = content_is(publisher->directory_fd, path, data, bytes);
+        }
+        return intact;
+}
+
 static int partials_write(struct publisher *publisher, const struct edge *edge) {
         uint64_t size = edge->frontier.size;
         for (int level = TILE_ENTRIES; level < (int)TILE_LEVELS; level++) {
@@ -91,9 +117,8 @@ static int partials_write(struct publisher *publisher, const struct edge *edge) 
                         continue;
                 char path[TILE_PATH_SIZE];
                 tile_path_format(level, partial.index, partial.width, path);
-                const void *data =
-                        level == TILE_ENTRIES ? (const void *)edge->bundle.data : edge->hashes[level];
-                size_t bytes = level == TILE_ENTRIES ? edge->bundle.size : partial.width * DIGEST_BYTES;
+                size_t bytes;
+                const void *data = partial_content(edge, &partial, &bytes);
                 int r = file_write(publisher, path, data, bytes);
                 if (r < 0)
                         return r;

@@ -43,5 +43,9 @@ int publisher_take(void *publisher, int level, uint64_t index, const void *data,
 int publisher_publish(struct publisher *publisher, const struct edge *edge, const char *note,
                       size_t note_bytes);
 
+/* Whether the files of the edge's size and the checkpoint still are as they were published. */
+bool publisher_intact(const struct publisher *publisher, const struct edge *edge, const char *note,
+                      size_t note_bytes);
+
 /* Makes durable what was published. After a failure all of it is written again by the next publish. */
 int publisher_settle(struct publisher *publisher);

@@ -25,7 +25,8 @@ static int identity_check(struct ledger *ledger, const struct journal_image *ima
                 return r;
         if (image->identity_bytes < line.size || memcmp(image->identity, line.data, line.size))
                 return -EBADMSG;
-        return writer_identity_publish(ledger, image->identity, image->identity_bytes);
+        r = buffer_append(&ledger->identity_text, image->identity, image->identity_bytes);
+        return r < 0 ? r : writer_identity_publish(ledger, image->identity, image->identity_bytes);
 }
 
 /* The state at the beginning of the journal's area, from the public files. */

@@ -18,7 +18,8 @@ struct ledger {
         int seals_fd;
         struct digester *digester;
         struct signing_key *key;
-        struct digest identity; /* of the verifier key's text, for seals */
+        struct digest identity;      /* of the verifier key's text, for seals */
+        struct buffer identity_text; /* key.pub and seal.pub */
         struct seal_key seal_key;
         uint64_t sealed_size; /* size at the last seal */
         struct stamp stamp;
@@ -53,3 +54,6 @@ int writer_recover(struct ledger *ledger, const struct clock *clock);
 int writer_identity_format(const struct signing_key *key, const uint8_t seal_public_key[static KEY_BYTES],
                            struct buffer *text);
 int writer_identity_publish(struct ledger *ledger, const char *identity, size_t size);
+
+/* Makes an empty journal and opens and locks it. */
+int writer_journal_create(struct ledger *ledger);
