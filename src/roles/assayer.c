@@ -194,12 +194,15 @@ static int send_whole(int socket_fd, const json_t *body) {
         return r;
 }
 
-/* Returns 0, -EPIPE when the peer is gone, or another negative errno. */
+/* Returns 0, -EPIPE when the peer is gone or says to stop, or another negative errno. */
 static int serve(const struct content_rules *rules, int socket_fd) {
         _cleanup_(message_deinit) struct message message;
         int r = message_receive(socket_fd, &message);
         if (r < 0)
                 return r == -EPIPE ? r : 0;
+        const char *type = json_get_string(message.body, "type");
+        if (type && !strcmp(type, "stop"))
+                return -EPIPE;
         json_t *reply = answer(rules, &message);
         if (!reply)
                 return 0;
