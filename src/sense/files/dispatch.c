@@ -15,7 +15,7 @@
 #define IGNORE_AFTER 2
 #define IGNORE_AGAIN 1024
 
-static unsigned what_of(uint64_t mask) {
+unsigned watch_what_of(uint64_t mask) {
         static const struct {
                 uint64_t mask;
                 unsigned what;
@@ -49,6 +49,33 @@ static void call_back(struct watch *watch, const struct notice *notice, unsigned
         watch->callback(&event, watch->userdata);
 }
 
+/* The most specific tree that a shown path lies in. */
+static const struct tree *tree_of_shown(const struct watch *watch, const char *path) {
+        const struct tree *found = NULL;
+        size_t longest = 0;
+        for (size_t i = 0; i < watch->n_trees; i++) {
+                size_t length = strlen(watch->trees[i].path);
+                if (length >= longest && !strncmp(path, watch->trees[i].path, length) &&
+                    (path[length] == '/' || !path[length])) {
+                        found = &watch->trees[i];
+                        longest = length;
+                }
+        }
+        return found;
+}
+
+void watch_call_back_path(struct watch *watch, unsigned what, const char *path, pid_t pid, int pid_fd) {
+        const struct notice notice = {.pid = pid, .pid_fd = pid_fd};
+        const struct tree *tree = tree_of_shown(watch, path);
+        if (tree)
+                call_back(watch, &notice, what, path, tree->index);
+}
+
+void watch_call_back_overflow(struct watch *watch) {
+        watch->counters.n_overflows++;
+        call_back(watch, NULL, FILE_OVERFLOW, NULL, 0);
+}
+
 static bool is_own(struct watch *watch, const struct notice *notice) {
         if (notice->pid != watch->own_pid)
                 return false;
@@ -69,7 +96,7 @@ static void handle_spine(struct watch *watch, const struct notice *notice) {
                 relocated = true;
                 if (!own)
                         call_back(watch, notice,
-                                  (what_of(notice->mask) & ~FILE_DIRECTORY) |
+                                  (watch_what_of(notice->mask) & ~FILE_DIRECTORY) |
                                           (tree->is_directory ? FILE_DIRECTORY : 0),
                                   *tree->path ? tree->path : "/", tree->index);
         }
@@ -91,10 +118,19 @@ static void follow_directory(struct watch *watch, const struct notice *notice, s
                 (void)watch_relocate(watch);
         else if (notice->mask & FAN_MOVED_FROM)
                 locate_forget(watch, false);
+        if (notice->mask & FAN_MOVED_TO)
+                links_scan_below(watch->links, watch->path.data);
         /* Named by its parent, so that what happens in it has a path even when it is gone by then. */
         if ((notice->mask & (FAN_CREATE | FAN_MOVED_TO)) && notice->object)
                 (void)directories_put(watch->directories, notice->object, notice->object_size, tree,
                                       watch->path.data);
+}
+
+static void follow_file(struct watch *watch, const struct notice *notice) {
+        if (notice->mask & (FAN_DELETE | FAN_MOVED_FROM))
+                links_entry_went(watch->links, watch->path.data, notice->object, notice->object_size);
+        if (notice->mask & (FAN_CREATE | FAN_MOVED_TO))
+                links_entry_came(watch->links, watch->path.data, notice->object, notice->object_size);
 }
 
 static void handle_inside(struct watch *watch, const struct notice *notice,
@@ -106,9 +142,11 @@ static void handle_inside(struct watch *watch, const struct notice *notice,
         }
         if ((notice->mask & FAN_ONDIR) && (notice->mask & ENTRY_EVENTS))
                 follow_directory(watch, notice, tree); /* `directory` is no longer valid */
+        else if (notice->mask & ENTRY_EVENTS)
+                follow_file(watch, notice);
         if (is_own(watch, notice))
                 return;
-        call_back(watch, notice, what_of(notice->mask), watch->path.data, watch->trees[tree].index);
+        call_back(watch, notice, watch_what_of(notice->mask), watch->path.data, watch->trees[tree].index);
 }
 
 static void handle_outside(struct watch *watch, struct directory *directory) {
@@ -118,15 +156,22 @@ static void handle_outside(struct watch *watch, struct directory *directory) {
                 locate_ignore(watch, directory);
 }
 
+static void handle_overflow(struct watch *watch) {
+        (void)watch_relocate(watch);
+        links_rescan(watch->links);
+        watch_call_back_overflow(watch);
+}
+
 static void handle_notice(struct watch *watch, const struct notice *notice) {
         if (notice->mask & FAN_Q_OVERFLOW) {
-                watch->counters.n_overflows++;
-                (void)watch_relocate(watch);
-                call_back(watch, notice, FILE_OVERFLOW, NULL, 0);
+                handle_overflow(watch);
                 return;
         }
-        if (!notice->directory)
+        if (!notice->directory) { /* the object alone: its link count changed */
+                if (notice->object && !(notice->mask & FAN_ONDIR))
+                        links_count_changed(watch->links, notice->object, notice->object_size, notice->pid);
                 return;
+        }
         struct directory *directory = locate_directory(watch, notice->directory, notice->directory_size);
         if (directory && directory->is_spine && (notice->mask & ENTRY_EVENTS) && notice->name) {
                 handle_spine(watch, notice);
@@ -188,11 +233,15 @@ int watch_dispatch(struct watch *watch, watch_callback callback, void *userdata)
         watch->now_ns = clock_monotonic_ns(&clock_system);
         watch->n_called = 0;
         check_mounts(watch);
-        if (eventfd_read(watch->work_fd, &done) == 0)
+        (void)eventfd_read(watch->work_fd, &done);
+        if (watch->has_inherited)
                 work_off(watch, false);
+        watch->has_inherited = false;
         int r = pending_fill(&watch->pending, watch->group_fd);
         if (r < 0)
                 return r;
         work_off(watch, true);
+        if (links_dispatch(watch->links))
+                eventfd_write(watch->work_fd, 1);
         return watch->n_called;
 }

@@ -36,11 +36,11 @@ static bool is_first_of_mount(const struct watch *watch, size_t tree, size_t roo
 }
 
 /* Opens a key through one root's mount; a descriptor or a negative errno. */
-static int open_through(const struct root *root, const uint8_t *key, size_t key_size) {
+static int open_through(const struct root *root, const uint8_t *key, size_t key_size, int flags) {
         _cleanup_(fd_closep) int mount_fd = open(root->point, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (mount_fd < 0)
                 return -errno;
-        return file_key_open(mount_fd, key, key_size, O_PATH | O_CLOEXEC);
+        return file_key_open(mount_fd, key, key_size, flags);
 }
 
 static bool stands_at(int fd, const char *path) {
@@ -74,25 +74,45 @@ static int path_of(int fd, char ret_path[static PATH_MAX]) {
         return 0;
 }
 
+/* The path of an open object as shown, when it lies inside a tree; NULL otherwise. To be freed. */
+static char *shown_path(struct watch *watch, int fd, size_t *ret_tree) {
+        char path[PATH_MAX], *shown;
+        const char *rest;
+        if (path_of(fd, path) < 0)
+                return NULL;
+        *ret_tree = find_tree(watch, path, &rest);
+        if (*ret_tree == DIRECTORY_OUTSIDE || !stands_at(fd, path) ||
+            asprintf(&shown, "%s%s", watch->trees[*ret_tree].path, rest) < 0)
+                return NULL;
+        return shown;
+}
+
+char *locate_object(struct watch *watch, int fd) {
+        size_t tree;
+        return shown_path(watch, fd, &tree);
+}
+
 /* Looks through one mount. Returns the directory when it lies inside, else NULL. */
 static struct directory *locate_through(struct watch *watch, const struct root *root, const uint8_t *key,
                                         size_t key_size, bool *ret_exists) {
-        char path[PATH_MAX], *shown;
-        const char *rest;
-        _cleanup_(fd_closep) int fd = open_through(root, key, key_size);
+        size_t tree;
+        _cleanup_(fd_closep) int fd = open_through(root, key, key_size, O_PATH | O_CLOEXEC);
         if (fd < 0)
                 return NULL;
         *ret_exists = true;
-        if (path_of(fd, path) < 0)
-                return NULL;
-        size_t tree = find_tree(watch, path, &rest);
-        if (tree == DIRECTORY_OUTSIDE || !stands_at(fd, path))
-                return NULL;
-        if (asprintf(&shown, "%s%s", watch->trees[tree].path, rest) < 0)
-                return NULL;
-        struct directory *directory = directories_put(watch->directories, key, key_size, tree, shown);
-        free(shown);
-        return directory;
+        _cleanup_(freep) char *shown = shown_path(watch, fd, &tree);
+        return shown ? directories_put(watch->directories, key, key_size, tree, shown) : NULL;
+}
+
+int locate_open(struct watch *watch, const uint8_t *key, size_t key_size, int flags) {
+        int fd = -ESTALE;
+        for (size_t i = 0; fd < 0 && i < watch->n_trees; i++)
+                for (size_t k = 0; fd < 0 && k < watch->trees[i].n_roots; k++) {
+                        const struct root *root = &watch->trees[i].roots[k];
+                        if (!root->error && !memcmp(root->fsid, key, 8) && is_first_of_mount(watch, i, k))
+                                fd = open_through(root, key, key_size, flags);
+                }
+        return fd;
 }
 
 static bool is_spine(const struct watch *watch, const uint8_t *key, size_t key_size) {
@@ -126,26 +146,18 @@ void locate_ignore(struct watch *watch, struct directory *directory) {
         char link[32];
         if (!watch->can_ignore || directory->is_spine || directory->path)
                 return;
-        for (size_t i = 0; i < watch->n_trees; i++)
-                for (size_t k = 0; k < watch->trees[i].n_roots; k++) {
-                        const struct root *root = &watch->trees[i].roots[k];
-                        if (root->error || memcmp(root->fsid, directory->key, 8) ||
-                            !is_first_of_mount(watch, i, k))
-                                continue;
-                        _cleanup_(fd_closep) int fd = open_through(root, directory->key, directory->key_size);
-                        if (fd < 0)
-                                continue;
-                        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-                        if (fanotify_mark(watch->group_fd,
-                                          FAN_MARK_ADD | FAN_MARK_IGNORE_SURV | FAN_MARK_EVICTABLE,
-                                          IGNORE_EVENTS, AT_FDCWD, link) == 0) {
-                                directory->is_ignored = true;
-                                watch->counters.n_ignored++;
-                        } else if (errno == EINVAL) {
-                                watch->can_ignore = false;
-                        }
-                        return;
-                }
+        _cleanup_(fd_closep) int fd =
+                locate_open(watch, directory->key, directory->key_size, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        if (fanotify_mark(watch->group_fd, FAN_MARK_ADD | FAN_MARK_IGNORE_SURV | FAN_MARK_EVICTABLE,
+                          IGNORE_EVENTS, AT_FDCWD, link) == 0) {
+                directory->is_ignored = true;
+                watch->counters.n_ignored++;
+        } else if (errno == EINVAL) {
+                watch->can_ignore = false;
+        }
 }
 
 void locate_forget(struct watch *watch, bool ignore_marks_too) {

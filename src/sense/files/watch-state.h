@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "sense/files/directories.h"
+#include "sense/files/links.h"
 #include "sense/files/pending.h"
 #include "sense/files/trees.h"
 #include "sense/files/watch.h"
@@ -19,6 +20,8 @@ struct watch {
         bool can_ignore; /* FAN_MARK_IGNORE, Linux 6.0 */
         struct pending pending;
         struct directories *directories;
+        struct links *links;
+        bool has_inherited; /* a predecessor's events may be in `pending` */
         struct tree *trees;
         size_t n_trees;
         struct buffer path;
@@ -36,6 +39,12 @@ struct watch {
 /* locate.c: which directory is it? NULL: out of memory. The answer is valid until the next call. */
 struct directory *locate_directory(struct watch *watch, const uint8_t *key, size_t key_size);
 
+/* Opens what a key names through a mount of some tree; a descriptor or a negative errno. */
+int locate_open(struct watch *watch, const uint8_t *key, size_t key_size, int flags);
+
+/* The path inside a tree under which an open object is known to the kernel, or NULL. To be freed. */
+char *locate_object(struct watch *watch, int fd);
+
 /* Asks the kernel to be silent about a directory outside. */
 void locate_ignore(struct watch *watch, struct directory *directory);
 
@@ -48,3 +57,8 @@ int watch_refresh_tree(struct watch *watch, struct tree *tree, const struct moun
 
 /* Everything may lie elsewhere now: forgets, then finds and marks all trees anew. 0 or a negative errno. */
 int watch_relocate(struct watch *watch);
+
+/* dispatch.c, for links.c. */
+unsigned watch_what_of(uint64_t mask);
+void watch_call_back_path(struct watch *watch, unsigned what, const char *path, pid_t pid, int pid_fd);
+void watch_call_back_overflow(struct watch *watch);

@@ -57,6 +57,8 @@ static int open_sources(struct watch *watch) {
         int r = add_source(watch, watch->group_fd, EPOLLIN);
         if (r >= 0)
                 r = add_source(watch, watch->mounts_wake_fd, EPOLLPRI);
+        if (r >= 0)
+                r = add_source(watch, links_fd(watch->links), EPOLLIN);
         return r < 0 ? r : add_source(watch, watch->work_fd, EPOLLIN);
 }
 
@@ -76,6 +78,9 @@ int watch_new_pending(int group_fd, int pending_fd, struct watch **ret_watch) {
         if (watch->group_fd < 0)
                 return -errno;
         int r = pending_init(&watch->pending, pending_fd, PENDING_WATCH);
+        watch->has_inherited = true;
+        if (r >= 0)
+                r = links_new(watch, &watch->links);
         if (r >= 0)
                 r = open_sources(watch);
         if (r < 0)
@@ -95,6 +100,7 @@ struct watch *watch_free(struct watch *watch) {
                 tree_deinit(&watch->trees[i]);
         free(watch->trees);
         directories_free(watch->directories);
+        links_free(watch->links);
         pending_deinit(&watch->pending);
         buffer_deinit(&watch->path);
         fd_closep(&watch->group_fd);
@@ -140,6 +146,10 @@ int watch_refresh_tree(struct watch *watch, struct tree *tree, const struct moun
         tree->path = NULL;
         tree_deinit(tree);
         *tree = fresh;
+        if (r > 0) {
+                links_rescan(watch->links);
+                eventfd_write(watch->work_fd, 1);
+        }
         return r;
 }
 
@@ -205,6 +215,7 @@ int watch_remove_tree(struct watch *watch, size_t index) {
                 return -ENOENT;
         tree_deinit(tree);
         *tree = watch->trees[--watch->n_trees];
+        links_rescan(watch->links);
         return watch_relocate(watch);
 }
 
@@ -246,6 +257,12 @@ int watch_is_armed(const struct watch *watch, size_t index) {
 }
 
 void watch_counters(const struct watch *watch, struct watch_counters *ret_counters) {
+        struct links_counters links;
+        links_counters(watch->links, &links);
         *ret_counters = watch->counters;
         ret_counters->n_directories = directories_count(watch->directories);
+        ret_counters->n_files = links.n_files;
+        ret_counters->n_links = links.n_links;
+        ret_counters->n_links_refused = links.n_refused;
+        ret_counters->is_scanning = links.is_scanning;
 }

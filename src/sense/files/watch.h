@@ -79,12 +79,16 @@ int watch_fd(const struct watch *watch);
 int watch_is_armed(const struct watch *watch, size_t tree);
 
 struct watch_counters {
-        uint64_t n_events;      /* called back */
-        uint64_t n_outside;     /* dropped: outside every tree */
-        uint64_t n_own;         /* dropped: done by this process */
-        uint64_t n_overflows;   /* events were lost: each was followed by FILE_OVERFLOW */
-        uint64_t n_unresolved;  /* of a directory that was gone before it could be named */
-        uint64_t n_ignored;     /* directories outside that the kernel was asked to be silent about */
-        uint64_t n_directories; /* remembered now */
+        uint64_t n_events;        /* called back */
+        uint64_t n_outside;       /* dropped: outside every tree */
+        uint64_t n_own;           /* dropped: done by this process */
+        uint64_t n_overflows;     /* events were lost: each was followed by FILE_OVERFLOW */
+        uint64_t n_unresolved;    /* of a directory that was gone before it could be named */
+        uint64_t n_ignored;       /* directories outside that the kernel was asked to be silent about */
+        uint64_t n_directories;   /* remembered now */
+        uint64_t n_files;         /* files inside, as far as the scan has come */
+        uint64_t n_links;         /* of them with other names, each watched by itself */
+        uint64_t n_links_refused; /* too many: writes by their names outside are not seen */
+        bool is_scanning;         /* not every file with other names is known yet */
 };
 void watch_counters(const struct watch *watch, struct watch_counters *ret_counters);
