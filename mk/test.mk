@@ -1,12 +1,12 @@
 # Test programs. tests/run starts them and counts; see there for the groups.
 #   src/ROOM/NOUN-test.c     unit tests, no root          -> $(BUILD)/src/ROOM/NOUN-test
-#   tests/{fault,sense}/*.c  cmocka programs              -> $(BUILD)/tests/fault/NAME
+#   tests/{fault,sense,respond}/*.c  cmocka programs        -> $(BUILD)/tests/fault/NAME
 #   tests/fuzz/*.c           libFuzzer targets            -> $(BUILD)/tests/fuzz/NAME (in $(FUZZ_BUILD))
 PYTHON := /usr/bin/python3
 ASAN_BUILD := build/asan
 FUZZ_BUILD := build/fuzz
 SANITIZE_ALL := -fsanitize=address,undefined -fno-sanitize-recover=all
-TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/*.c tests/sense/*.c))
+TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard $(addsuffix /*.c,tests/fault tests/sense tests/respond)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 
 .PHONY: unit test test-programs fuzzers fuzz-long bench

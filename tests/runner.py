@@ -125,7 +125,7 @@ def programs(folder):
         return
     for target in targets:
         name = f"{folder}/{pathlib.Path(target).name}"
-        if os.geteuid() != 0 and folder == "sense":
+        if os.geteuid() != 0 and folder in ("sense", "respond"):
             yield SKIPPED, name, "needs root"
             continue
         yield from tap(name, Run([target], PROGRAM_SECONDS, CMOCKA_MESSAGE_OUTPUT="TAP"))
@@ -137,6 +137,7 @@ def fault():
 
 def sense():
     yield from programs("sense")
+    yield from programs("respond")
 
 
 def fuzz():
