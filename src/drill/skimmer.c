@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/io.h"
 #include "base/message.h"
 #include "drill/guard.h"
@@ -94,15 +95,29 @@ static bool is_undone(const struct plant *plant) {
                !memcmp(now.data ?: "", plant->before.data ?: "", now.size);
 }
 
+/* What came is shown as a diff; a new file among data, which may hold personal data, by its hash. */
+static bool is_shown(const struct plant *plant, const json_t *evidence) {
+        const char *diff = json_get_string(json_object_get(evidence, "data"), "diff");
+        if (diff)
+                return strstr(diff, MARK) != NULL;
+        const json_t *hash = json_array_get(json_object_get(json_object_get(evidence, "file"), "hashes"), 0);
+        const char *value = json_get_string(hash, "value");
+        char hex[DIGEST_HEX_SIZE];
+        struct digest digest;
+        if (plant->stood || !value || digest_bytes(UPLOAD_TEXT, strlen(UPLOAD_TEXT), &digest) < 0)
+                return false;
+        digest_format(&digest, hex);
+        return !strcmp(value, hex);
+}
+
 /* A finding says what was done to this file, and that it was this process. */
 static void look_at_evidence(struct plant *plant, const json_t *finding, const json_t *evidence) {
         json_auto_t *path = json_bytes(plant->answer.path);
         if (!json_equal(path, json_object_get(json_object_get(evidence, "file"), "path")))
                 return;
         hold_true(plant, DRILL_SEEN);
-        const char *diff = json_get_string(json_object_get(evidence, "data"), "diff");
         const json_t *process = json_object_get(json_object_get(evidence, "actor"), "process");
-        if (diff && strstr(diff, MARK) && json_get_integer(process, "pid", 0) == getpid())
+        if (is_shown(plant, evidence) && json_get_integer(process, "pid", 0) == getpid())
                 hold_true(plant, DRILL_SHOWN);
 
         const char *uid = json_get_string(json_object_get(finding, "finding_info"), "uid");

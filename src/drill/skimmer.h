@@ -4,7 +4,7 @@
  * A scratch shop (or a copy of --tree) is made in a private directory, a private guard of this same
  * binary watches it, then one line of script from a reserved host (skimmer.example, RFC 2606) goes into the
  * checkout template and a PHP file with no effect into the uploads. Measured from the write: seen (a finding
- * came), shown (it has the diff and the process), undone (the approved content stands there again), proved
+ * came), shown (it has the diff, or the hash of a new file among data, and the process), undone (the approved content stands there again), proved
  * (the private ledger verifies and holds the finding). Everything is removed afterwards.
  */
 #pragma once
