@@ -44,13 +44,21 @@ static int make_change(const struct examination *examination, const char *path, 
         return 1;
 }
 
+/* Approved content is no evidence; a mirror keeps it, if it does not yet. */
+static const struct digest *known_content(const struct examination *examination, const struct node *before) {
+        bool missing = examination->tree->mirror && examination->flags & BASELINE_KEEP &&
+                       S_ISREG(before->mode) && examination->baseline->store &&
+                       !store_has(examination->baseline->store, &before->digest);
+        return missing ? NULL : &before->digest;
+}
+
 static int look_closely(struct examination *examination, int parent_fd, const char *name, uint64_t keep_max,
                         const struct node *before, struct node *after) {
         struct looker looker = {
                 .digester = examination->digester,
                 .store = examination->flags & BASELINE_KEEP ? examination->baseline->store : NULL,
                 .keep_bytes_max = keep_max,
-                .known = &before->digest,
+                .known = known_content(examination, before),
         };
         int r = look_at(&looker, parent_fd, name, after);
         examination->n_hashed += looker.n_hashed;

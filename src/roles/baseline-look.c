@@ -21,12 +21,11 @@ static bool wants_keeping(struct looker *looker, const struct node *node) {
         return looker->store && looker->keep_bytes_max && node->size_bytes <= looker->keep_bytes_max;
 }
 
-/* A store without room is no reason to see less. */
-static int count_unkept(struct looker *looker, int r) {
-        if (r != -ENOSPC)
-                return r;
+/* A store that fails is no reason to see less. */
+static void note_unkept(struct looker *looker, int r) {
         looker->n_unkept++;
-        return 0;
+        if (looker->store_error == 0)
+                looker->store_error = r;
 }
 
 static int hash_content(struct looker *looker, int fd, struct node *node) {
@@ -50,11 +49,13 @@ static int read_content(struct looker *looker, int fd, struct node *node) {
                 if (r < 0 || !keep || digest_equal(&node->digest, looker->known))
                         return r;
         }
-        r = keep_content(looker, fd, node);
-        if (r != -ENOSPC)
-                return r;
-        looker->n_unkept++;
-        return hash_content(looker, fd, node);
+        int kept = keep_content(looker, fd, node);
+        if (kept == 0 || kept == -EAGAIN)
+                return kept;
+        r = hash_content(looker, fd, node);
+        if (r == 0) /* so it was not the file that could not be read */
+                note_unkept(looker, kept);
+        return r;
 }
 
 static int read_attributes(struct looker *looker, int fd, const char *name, struct node *node) {
@@ -63,10 +64,13 @@ static int read_attributes(struct looker *looker, int fd, const char *name, stru
         int r = name && *name ? xattr_read_at(fd, name, &bytes) : xattr_read(fd, &bytes);
         if (r == 0)
                 r = xattr_digest(bytes.data, bytes.size, &node->xattr_digest);
-        if (r == 0 && bytes.size && looker->store && looker->keep_bytes_max)
-                r = count_unkept(looker,
-                                 store_put_bytes(looker->store, bytes.data, bytes.size, &node->xattr_digest));
-        return r;
+        if (r < 0 || !bytes.size || !looker->store || !looker->keep_bytes_max)
+                return r;
+        struct digest digest;
+        int kept = store_put_bytes(looker->store, bytes.data, bytes.size, &digest);
+        if (kept < 0)
+                note_unkept(looker, kept);
+        return 0;
 }
 
 /* 0, or -EAGAIN when it changed meanwhile; then `node` still holds what was read. */

@@ -18,6 +18,7 @@ struct looker {
         const struct digest *known; /* content that need not be kept; NULL: none */
 
         uint64_t n_hashed, n_unkept; /* counted */
+        int store_error; /* of the first put that failed, -ENOSPC included; content was hashed all the same */
 };
 
 /*

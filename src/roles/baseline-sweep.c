@@ -71,6 +71,11 @@ static int merge_new(struct suspects *suspects, const char *name, int *ret_order
         return r;
 }
 
+static bool is_unkept(const struct run *run, const struct node *approved) {
+        return run->tree->check_kept && run->tree->mirror && run->baseline->store &&
+               S_ISREG(approved->mode) && !store_has(run->baseline->store, &approved->digest);
+}
+
 static int merge_approved(const char *name, const struct node *approved, void *userdata) {
         struct suspects *suspects = userdata;
         int order = 0;
@@ -82,7 +87,7 @@ static int merge_approved(const char *name, const struct node *approved, void *u
         const struct node *found = &suspects->directory->entries[suspects->next++].node;
         if (S_ISDIR(approved->mode) && !S_ISDIR(found->mode))
                 return suspect_below(suspects, name);
-        if (node_stat_equal(found, approved) &&
+        if (node_stat_equal(found, approved) && !is_unkept(&suspects->sweep->run, approved) &&
             (!S_ISLNK(found->mode) || !strcmp(found->link_target, approved->link_target)))
                 return 0;
         return suspect_name(suspects, name);
@@ -112,6 +117,8 @@ static int examine_suspect(size_t i, unsigned thread, void *userdata) {
                 .digester = run->lookers[thread].digester,
                 .flags = run->tree->mirror ? BASELINE_KEEP : 0,
         };
+        if (run->tree->check_kept)
+                examination.flags |= BASELINE_FORCE;
         struct change *change = NULL;
         int r = examine_path(&examination, path, &change);
         run->lookers[thread].n_hashed += examination.n_hashed;

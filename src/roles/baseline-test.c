@@ -292,6 +292,30 @@ static void a_full_store_takes_no_sight(void **state) {
         SWEPT(world, "/index.php 4\n", "/app/deep/a 4\n");
 }
 
+static void what_could_not_be_kept_is_kept_later(void **state) {
+        struct world *world = *state;
+        const struct store_options options = {.budget_bytes = 150};
+        store_close(world->baseline.store);
+        assert_int_equal(store_open(world->state, &options, &world->baseline.store), 0);
+        make_tree();
+        make_file("upload/big", "larger than is kept");
+        world->tree.data_bytes_max = 10;
+        let_it_age();
+        assert_int_equal(take(world).n_unkept, 4);
+        store_close(world->baseline.store);
+        assert_int_equal(store_open(world->state, NULL, &world->baseline.store), 0);
+        sweep(world);
+        assert_kept(world, "b", false);
+        world->tree.check_kept = true;
+        sweep(world);
+        assert_string_equal(world->changes.data, "");
+        assert_kept(world, "<?php echo 1;", true);
+        assert_kept(world, "<?php pay();", true);
+        assert_kept(world, "a", true);
+        assert_kept(world, "b", true);
+        assert_kept(world, "larger than is kept", false);
+}
+
 static int stop_at_first(struct change *change, void *userdata) {
         ++*(int *)userdata;
         change_free(change);
@@ -474,6 +498,7 @@ int main(void) {
                 WITH_WORLD(a_mirror_keeps_what_is_approved),
                 WITH_WORLD(a_watched_tree_keeps_nothing),
                 WITH_WORLD(a_full_store_takes_no_sight),
+                WITH_WORLD(what_could_not_be_kept_is_kept_later),
                 WITH_WORLD(a_sweep_can_be_ended),
                 WITH_WORLD(what_a_sweep_finds_can_be_approved_at_once),
                 WITH_WORLD(progress_knows_the_whole),

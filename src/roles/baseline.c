@@ -152,7 +152,10 @@ static int read_entry(size_t i, unsigned thread, void *userdata) {
         looker->keep_bytes_max = baseline_keep_max(run->tree, zone);
         uint64_t now_ns = clock_wall_ns(&clock_system);
         r = look_at(looker, batch->directory->fd, entry->name, &entry->node);
-        if (r == -ENOMEM || r == -EROFS)
+        /* No room is counted; a store that fails otherwise makes no promise to keep. */
+        if (looker->store_error < 0 && looker->store_error != -ENOSPC)
+                return looker->store_error;
+        if (r == -ENOMEM)
                 return r;
         if (r < 0 && r != -ENOENT)
                 run_failed(path.data, -r, run);

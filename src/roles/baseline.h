@@ -19,6 +19,7 @@ struct baseline_tree {
         int64_t id;              /* catalog_add_tree() */
         bool mirror;             /* content is kept in the store */
         uint64_t data_bytes_max; /* ZONE_DATA files larger than this are hashed but not kept; 0: keep all */
+        bool check_kept; /* sweep: also keep approved content that the store lost or had no room for */
         /* The zone of a path relative to the tree; thread-safe. NULL: ZONE_NONE everywhere.
          * What is ZONE_IGNORED is left out, a directory with all that is in it. */
         enum zone (*zone)(const char *relative_path, void *userdata);
@@ -80,7 +81,7 @@ enum baseline_flags {
 /*
  * Looks at one path now. Returns 1 and a change (`how` CHANGE_SEEN, no actor; the caller owns it), or 0: as
  * approved. The content that was hashed is that of the object that was stat'ed; a file that never holds still
- * is reported as last read. With BASELINE_KEEP, -ENOSPC of the store is no error: store_usage() tells.
+ * is reported as last read. With BASELINE_KEEP, a store that has no room or fails is no error: store_usage() tells.
  */
 int baseline_examine(const struct baseline *baseline, const struct baseline_tree *tree,
                      const char *relative_path, unsigned flags, struct change **ret_change);
