@@ -146,7 +146,7 @@ static int repack(struct store *store, uint32_t number) {
                 r = store_flush(store);
         if (r == 0)
                 r = index_forget_pack(&store->index, number);
-        /* The old pack may go only when the new places are on disk for good. */
+        /* What moved is on disk by the flush; without this a power cut would cost a rebuild of the index. */
         if (r == 0)
                 r = index_sync(&store->index);
         return r < 0 ? r : packs_remove(store, number);
