@@ -162,7 +162,7 @@ static int decode_zstd(struct store_worker *worker, int fd, struct sink *sink) {
                         out = (ZSTD_outBuffer){worker->raw, PACK_OBJECT_BYTES_MAX, 0};
                         state = ZSTD_decompressStream(worker->decompress, &out, &in);
                         if (ZSTD_isError(state))
-                                return -EBADMSG;
+                                return zstd_errno(state);
                         int r = sink_write(sink, out.dst, out.pos);
                         if (r < 0)
                                 return r;

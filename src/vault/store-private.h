@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "vault/index.h"
 #include "vault/store.h"
@@ -95,6 +96,9 @@ int large_sync(struct store *store, const struct index_entry *entry);
 int large_remove(struct store *store, const struct index_entry *entry);
 /* Every large object that lies there: digest, codec, stored_bytes, time_ns. */
 int large_each(struct store *store, index_visit visit, void *userdata);
+
+/* Damage, unless it was memory that was missing: that must not cost an object. */
+int zstd_errno(size_t code);
 
 /* store-open.c */
 int store_recover(struct store *store);

@@ -477,17 +477,21 @@ static void large_objects_are_collected_too(void **state) {
 }
 
 enum { N_THREADS = 4, N_PUTS = 300 };
+static pthread_barrier_t barrier;
 
 static void *put_many(void *userdata) {
         struct store *store = userdata;
-        for (unsigned i = 0; i < N_PUTS; i++)
+        for (unsigned i = 0; i < N_PUTS; i++) {
+                pthread_barrier_wait(&barrier); /* all at once */
                 put_noise(store, 100 + i * 7, i);
+        }
         return NULL;
 }
 
 static void threads_put_the_same_once(void **state) {
         _cleanup_(store_closep) struct store *store = open_store(*state);
         pthread_t threads[N_THREADS];
+        pthread_barrier_init(&barrier, NULL, N_THREADS);
         for (int i = 0; i < N_THREADS; i++)
                 assert_int_equal(pthread_create(&threads[i], NULL, put_many, store), 0);
         for (int i = 0; i < N_THREADS; i++)

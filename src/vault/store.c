@@ -82,6 +82,14 @@ void store_trim(struct store *store) {
         }
 }
 
+static int worker_digest(struct store_worker *worker, const void *data, size_t size,
+                         struct digest *ret_digest) {
+        int r = digester_begin(worker->digester);
+        if (r == 0)
+                r = digester_update(worker->digester, data, size);
+        return r < 0 ? r : digester_end(worker->digester, ret_digest);
+}
+
 static int open_directory(int at_fd, const char *name, bool create) {
         if (create && mkdirat(at_fd, name, 0700) < 0 && errno != EEXIST)
                 return -errno;
@@ -294,11 +302,7 @@ static int append_small(struct store *store, struct store_worker *worker, struct
 static int put_small(struct store *store, struct store_worker *worker, const void *data, size_t size,
                      struct digest *ret_digest) {
         struct index_entry entry = {.raw_bytes = size, .time_ns = store_now_ns()}, present;
-        int r = digester_begin(worker->digester);
-        if (r == 0)
-                r = digester_update(worker->digester, data, size);
-        if (r == 0)
-                r = digester_end(worker->digester, &entry.digest);
+        int r = worker_digest(worker, data, size, &entry.digest);
         if (r < 0)
                 return r;
         pthread_mutex_lock(&store->mutex);
@@ -371,6 +375,24 @@ bool store_has(struct store *store, const struct digest *digest) {
         return r == 0;
 }
 
+int zstd_errno(size_t code) {
+        return ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation ? -ENOMEM : -EBADMSG;
+}
+
+/* The payload in worker->stored becomes the content in worker->raw. */
+static int unpack(struct store_worker *worker, const struct record *record) {
+        const uint8_t *payload = worker->stored + RECORD_BYTES;
+        if (record->codec == CODEC_RAW) {
+                memcpy(worker->raw, payload, record->stored_bytes);
+                return 0;
+        }
+        size_t size = ZSTD_decompressDCtx(worker->decompress, worker->raw, PACK_OBJECT_BYTES_MAX, payload,
+                                          record->stored_bytes);
+        if (ZSTD_isError(size))
+                return zstd_errno(size);
+        return size == record->raw_bytes ? 0 : -EBADMSG;
+}
+
 int store_read_small(struct store *store, struct store_worker *worker, const struct index_entry *entry) {
         uint64_t need = RECORD_BYTES + entry->stored_bytes;
         _cleanup_(fd_closep) int fd = packs_open(store, entry->pack, O_RDONLY);
@@ -383,21 +405,17 @@ int store_read_small(struct store *store, struct store_worker *worker, const str
                 return (int)n;
         struct record record;
         if ((uint64_t)n < need || record_decode(worker->stored, &record) < 0 ||
-            !digest_equal(&record.digest, &entry->digest) || record.stored_bytes != entry->stored_bytes)
+            !digest_equal(&record.digest, &entry->digest) || record.stored_bytes != entry->stored_bytes ||
+            record.raw_bytes != entry->raw_bytes)
                 return -EBADMSG;
 
-        const uint8_t *payload = worker->stored + RECORD_BYTES;
-        size_t size = record.stored_bytes;
-        if (record.codec == CODEC_RAW)
-                memcpy(worker->raw, payload, size);
-        else
-                size = ZSTD_decompressDCtx(worker->decompress, worker->raw, PACK_OBJECT_BYTES_MAX, payload,
-                                           size);
+        int r = unpack(worker, &record);
         struct digest digest;
-        if (ZSTD_isError(size) || size != entry->raw_bytes || digest_bytes(worker->raw, size, &digest) < 0 ||
-            !digest_equal(&digest, &entry->digest))
-                return -EBADMSG;
-        return 0;
+        if (r == 0)
+                r = worker_digest(worker, worker->raw, record.raw_bytes, &digest);
+        if (r == 0 && !digest_equal(&digest, &entry->digest))
+                r = -EBADMSG;
+        return r;
 }
 
 /* A pack may be repacked between the look-up and the reading: then the index has the new place. */

@@ -29,6 +29,7 @@
 #define N_FILES   64
 #define N_SMALL   6
 #define BUDGET    6000000
+#define WANTED    4872000 /* so much that the pack with the evidence must be repacked */
 #define TREE_MODE 0755
 
 enum fault { FAULT_NONE, FAULT_EIO, FAULT_ENOSPC, FAULT_KILL, FAULT_POWER, FAULT_ENOMEM };
@@ -40,7 +41,8 @@ static struct plan {
         unsigned n_calls;    /* that could fail so far */
         unsigned n_approved; /* steps of the work that were reported as durable */
         bool taken;          /* baseline_take() reported success */
-        bool unkept;         /* ... and that not all could be kept */
+        bool repacked;
+        bool unkept; /* ... and that not all could be kept */
         struct {
                 ino_t inode;
                 off_t size; /* when it was last synced */
@@ -214,7 +216,10 @@ static int work(struct vault *vault) {
         if (r == 0)
                 r = take_other(vault);
         if (r == 0)
-                r = store_collect(vault->store, 2900000, is_claimed, vault->catalog);
+                r = store_collect(vault->store, WANTED, is_claimed, vault->catalog);
+        struct store_usage usage;
+        plan->repacked =
+                r == 0 && store_usage(vault->store, &usage) == 0 && usage.stored_bytes + WANTED <= BUDGET;
         return r;
 }
 
@@ -347,6 +352,7 @@ static void fail_at_every(enum fault fault, unsigned step) {
                         assert_int_equal(ended, 0);
                         assert_int_equal(plan->n_approved, N_SMALL + 2);
                         assert_true(plan->taken);
+                        assert_true(plan->repacked);
                         return;
                 }
         }
