@@ -14,9 +14,10 @@ $(BUILD)/locale/%/LC_MESSAGES/hinomi.mo: po/%.po
 	msgfmt --check -o $@ $<
 
 pot: $(BUILD)/hinomi.pot
-$(BUILD)/hinomi.pot: $(SOURCES) src/config/options.def
+$(BUILD)/hinomi.pot: $(SOURCES) src/config/options.def $(wildcard packs/yara/*.yar)
 	@mkdir -p $(@D)
-	$(XGETTEXT) -o $@ $^
+	sed -n 's/^ *description = \(".*"\)$$/N_(\1)/p' $(filter %.yar,$^) >$(BUILD)/packs.c
+	$(XGETTEXT) -o $@ $(filter-out %.yar,$^) $(BUILD)/packs.c
 
 po-update: pot ## bring po/*.po up to date with the sources; new messages are left empty
 	for language in $(LANGUAGES); do \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Debian's minimal images have only C.UTF-8; glibc follows LANGUAGE in any locale but "C". */
@@ -48,4 +49,7 @@ void i18n_init(void) {
                 }
         }
         textdomain("hinomi");
+        /* Read now what a role could not open later, in its chroot: the catalogue and the time zone. */
+        (void)gettext("ID");
+        tzset();
 }

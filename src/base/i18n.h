@@ -15,6 +15,6 @@
 /*
  * Takes the locale from the environment and finds the catalogue: "locale" beside the binary (build
  * tree), "../share/locale", or /usr/share/locale. Where the locale asked for was never generated on this
- * machine, messages still come in its language, in UTF-8. Call once, before any thread.
+ * machine, messages still come in its language, in UTF-8. Call once, before any thread and any chroot.
  */
 void i18n_init(void);

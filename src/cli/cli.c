@@ -217,9 +217,9 @@ static void find_packs(char packs[static PATH_MAX]) {
 }
 
 int cli_run(int argc, char **argv) {
+        i18n_init();
         if (argc > 1 && !strcmp(argv[1], "-x"))
                 return roles_main(argc, argv);
-        i18n_init();
         char packs[PATH_MAX];
         find_packs(packs);
         struct cli cli = {.config = CLI_CONFIG, .state = CLI_STATE, .socket = CLI_SOCKET, .packs = packs};

@@ -91,9 +91,10 @@ static void print_file(const struct page *page, const json_t *evidence) {
         output_path(page->file, path, INDENT);
         char size[OUTPUT_TIME_SIZE];
         output_size((uint64_t)json_get_integer(file, "size", 0), size);
-        fprintf(page->file, "\n%*s%s, %s", INDENT, "", kind_label(json_get_string(data, "kind")), size);
+        fprintf(page->file, "\n%*s%s%s%s", INDENT, "", kind_label(json_get_string(data, "kind")), _(", "),
+                size);
         if (json_is_true(json_object_get(data, "offline")))
-                fprintf(page->file, ", %s", _("while nobody watched"));
+                fprintf(page->file, "%s%s", _(", "), _("while nobody watched"));
         fputc('\n', page->file);
         const json_t *hash = json_array_get(json_object_get(file, "hashes"), 0);
         if (page->full && json_get_string(hash, "value")) {
@@ -277,7 +278,7 @@ static void print_action(const struct page *page, const json_t *action) {
                         page->colour ? "\033[0m" : "");
         output_bytes(page->file, action_label(json_get_string(action, "name") ?: "?"), INDENT);
         if (json_is_true(json_object_get(action, "verified")))
-                fprintf(page->file, ", %s", _("verified"));
+                fprintf(page->file, "%s%s", _(", "), _("verified"));
         if (json_object_get(action, "sequence"))
                 fprintf(page->file, _(", ledger entry %lld"),
                         (long long)json_get_integer(action, "sequence", 0));
@@ -286,7 +287,7 @@ static void print_action(const struct page *page, const json_t *action) {
                 output_path(page->file, path, INDENT + 2);
         }
         fputc('\n', page->file);
-        if (detail && *detail) {
+        if (detail && *detail && (failed || page->full)) {
                 fprintf(page->file, "%*s", INDENT, "");
                 output_bytes(page->file, detail, INDENT);
                 fputc('\n', page->file);
@@ -320,7 +321,7 @@ static void print_identity(const struct page *page, const json_t *finding) {
                         (long long)json_get_integer(metadata, "sequence", 0));
         fputc('\n', page->file);
         const char *tree = json_get_string(json_object_get(finding, "unmapped"), "tree");
-        if (tree && *tree) {
+        if (tree && *tree && json_array_size(json_object_get(finding, "evidences"))) {
                 print_label(page, _("Tree"));
                 output_path(page->file, tree, INDENT);
                 fputc('\n', page->file);

@@ -151,14 +151,19 @@ void output_size(uint64_t bytes, char ret_text[static OUTPUT_TIME_SIZE]) {
         snprintf(ret_text, OUTPUT_TIME_SIZE, i && value < 10 ? "%.1f %s" : "%.0f %s", value, units[i]);
 }
 
+/* gettext("") is the catalogue's own header. */
+static const char *translate_part(const char *text) {
+        return *text ? _(text) : "";
+}
+
 char *output_translate(const char *text) {
-        const char *whole = *text ? _(text) : "";
+        const char *whole = translate_part(text);
         const char *colon = strstr(text, ": ");
         if (whole != text || !colon)
                 return strdup(whole);
         _cleanup_(freep) char *head = strndup(text, (size_t)(colon - text));
         char *translated = NULL;
-        if (!head || asprintf(&translated, "%s%s", *head ? _(head) : "", colon) < 0)
+        if (!head || asprintf(&translated, "%s: %s", translate_part(head), translate_part(colon + 2)) < 0)
                 return NULL;
         return translated;
 }

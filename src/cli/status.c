@@ -137,8 +137,10 @@ static void print_counts(const json_t *status) {
                 fputs(_("last 24 hours: "), stdout);
                 for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
                         json_int_t count = json_get_integer(findings, names[i], 0);
-                        if (count)
-                                printf("%s%lld %s", n++ ? ", " : "", (long long)count, _(labels[i]));
+                        if (count) {
+                                fputs(n++ ? _(", ") : "", stdout);
+                                printf(_("%lld %s"), (long long)count, _(labels[i]));
+                        }
                 }
                 puts(n ? "" : _("none"));
         }

@@ -1,13 +1,7 @@
 /* Parts whose rooms are not built yet: replaced by theirs at link time. */
 #include <errno.h>
 
-#include "base/i18n.h"
-#include "cli/cli.h"
 #include "drill/skimmer.h"
-
-__attribute__((weak)) int cli_ledger(const struct cli *cli) {
-        return cli_failed(_("'%s' is not built"), cli->command->name);
-}
 
 __attribute__((weak)) int drill_skimmer(const struct drill_options *options, drill_report report,
                                         void *userdata, struct drill_result *ret_result) {
