@@ -2,16 +2,35 @@
 
 #include "base/buffer.h"
 #include "detect/tamper/cards.h"
+#include "detect/tamper/code.h"
 #include "detect/tamper/diff.h"
 #include "detect/tamper/evidence.h"
+#include "detect/tamper/mask.h"
 #include "detect/tamper/media.h"
 #include "detect/tamper/records.h"
 #include "detect/tamper/yara.h"
 #include "event/json.h"
 
-static void assay(const char *name, struct view view, struct media *ret_media, struct evidences *evidences) {
-        *ret_media = media_of(name, view);
-        media_assay(ret_media, name, view, evidences);
+/* What one version of a file says. */
+struct finding_set {
+        struct media media;
+        struct evidences evidences;
+        struct hosts *hosts; /* owned */
+        bool has_php;
+};
+
+static void finding_set_deinit(struct finding_set *set) {
+        set->hosts = hosts_free(set->hosts);
+}
+
+static int assay(const char *name, struct view view, struct finding_set *set) {
+        set->hosts = hosts_new();
+        if (!set->hosts)
+                return -ENOMEM;
+        set->media = media_of(name, view);
+        media_assay(&set->media, name, view, &set->evidences);
+        settings_assay(&set->media, view, &set->evidences);
+        return code_assay(&set->media, view, set->hosts, &set->evidences, &set->has_php);
 }
 
 static bool any(const struct evidences *evidences) {
@@ -21,12 +40,20 @@ static bool any(const struct evidences *evidences) {
         return false;
 }
 
+/* A snippet of a program may hold an address or a password. */
+static json_t *encode_detail(const char *detail) {
+        _cleanup_(buffer_deinit) struct buffer masked = {0};
+        if (mask_append(&masked, (struct view){(const unsigned char *)detail, strlen(detail)}) < 0)
+                return NULL;
+        return json_bytes_sized(masked.data ?: "", masked.size);
+}
+
 static int report(const struct evidences *now, const struct evidences *then, json_t *indicators) {
         for (enum indicator i = 0; i < INDICATOR_COUNT; i++) {
                 if (now->of[i].count <= then->of[i].count)
                         continue;
                 json_t *indicator = json_pack("{s:s,s:o}", "id", indicator_name(i), "detail",
-                                              json_bytes(now->of[i].detail));
+                                              encode_detail(now->of[i].detail));
                 if (json_array_append_new(indicators, indicator) < 0)
                         return -ENOMEM;
         }
@@ -69,33 +96,60 @@ static int add_diff(const struct content_request *request, struct view before, s
         return json_object_set_new(content, "diff_truncated", json_boolean(r > 0));
 }
 
+/* A page kept in a cache shows what its editors embedded: frames are no sign there. */
+static unsigned telling_kinds(enum zone zone) {
+        unsigned kinds = HOST_SCRIPT | HOST_CODE | HOST_HIDDEN | HOST_FORM;
+        return zone == ZONE_DATA ? kinds : kinds | HOST_FRAME;
+}
+
+static int add_hosts(enum zone zone, const struct finding_set *now, const struct finding_set *then,
+                     json_t *content) {
+        json_t *hosts = hosts_encode(now->hosts, ~0u, NULL);
+        json_t *fresh = hosts_encode(now->hosts, telling_kinds(zone), then->hosts);
+        int r = json_object_set_new(content, "hosts", hosts);
+        return json_object_set_new(content, "new_hosts", fresh) < 0 || r < 0 ? -ENOMEM : 0;
+}
+
+static int encode(const struct content_rules *rules, const struct content_request *request,
+                  const struct finding_set *now, const struct finding_set *then, json_t *content) {
+        struct view after = {request->after, request->after ? request->after_size : 0};
+        struct view before = {request->before, request->before ? request->before_size : 0};
+        json_t *indicators = json_object_get(content, "indicators");
+        int r = report(&now->evidences, &then->evidences, indicators);
+        if (r >= 0 && rules)
+                r = rules_match(rules, after, before, indicators);
+        if (r >= 0 && (now->media.family <= FAMILY_TEXT || now->media.has_php))
+                r = json_object_set_new(content, "php", json_boolean(now->has_php)) < 0 ? -ENOMEM : 0;
+        if (r >= 0)
+                r = add_hosts(request->zone, now, then, content);
+        if (r >= 0 && request->want_diff && now->media.family <= FAMILY_TEXT)
+                r = add_diff(request, before, after, content);
+        return r;
+}
+
 json_t *content_assay(const struct content_rules *rules, const struct content_request *request) {
         struct view after = {request->after, request->after ? request->after_size : 0};
         struct view before = {request->before, request->before ? request->before_size : 0};
-        struct evidences now = {0}, then = {0};
-        struct media media, media_before;
-        assay(request->name, after, &media, &now);
-        if (any(&now) && before.size)
-                assay(request->name, before, &media_before, &then);
-        if (request->zone == ZONE_DATA)
-                assay_data(&media, before, after, &now, &then);
-        assay_growth(&media, before, after, &now);
-
-        json_t *indicators = json_array();
-        json_t *content = json_pack("{s:s,s:o,s:[],s:[]}", "media", media.type, "indicators", indicators,
-                                    "hosts", "new_hosts");
-        if (!content)
+        _cleanup_(finding_set_deinit) struct finding_set now = {0}, then = {0};
+        if (assay(request->name, after, &now) < 0)
                 return NULL;
-        if (report(&now, &then, indicators) < 0 ||
-            (rules && rules_match(rules, after, before, indicators) < 0) ||
-            (request->want_diff && media.family <= FAMILY_TEXT &&
-             add_diff(request, before, after, content) < 0)) {
+        if (before.size && (any(&now.evidences) || now.hosts->n) && assay(request->name, before, &then) < 0)
+                return NULL;
+        if (request->zone == ZONE_DATA)
+                assay_data(&now.media, before, after, &now.evidences, &then.evidences);
+        assay_growth(&now.media, before, after, &now.evidences);
+
+        json_t *content = json_pack("{s:s,s:[]}", "media", now.media.type, "indicators");
+        if (content && encode(rules, request, &now, &then, content) < 0) {
                 json_decref(content);
                 return NULL;
         }
         return content;
 }
 
-json_t *content_hosts(const char *name _unused_, const unsigned char *data _unused_, size_t size _unused_) {
-        return json_array();
+json_t *content_hosts(const char *name, const unsigned char *data, size_t size) {
+        _cleanup_(finding_set_deinit) struct finding_set set = {0};
+        if (assay(name, (struct view){data, data ? size : 0}, &set) < 0)
+                return NULL;
+        return hosts_encode(set.hosts, ~0u, NULL);
 }

@@ -185,7 +185,7 @@ static bool opens_script_tag(struct view at) {
  * After "<?=" or "<?": a short printable run with a variable or a call that ends in ';' or "?>". In
  * random bytes a run of 12 printable ones has a chance of 1 in 10^5, and of the rest far less.
  */
-static bool reads_like_code(struct view after) {
+static bool reads_like_code(struct view after, bool in_text) {
         struct view head = view_head(after, 4096);
         size_t i = 0, sigils = 0;
         for (; i < head.size; i++) {
@@ -194,7 +194,7 @@ static bool reads_like_code(struct view after) {
                         break;
                 sigils += c == '$' || c == '(' || c == '`';
                 if (sigils && i >= 3 && (c == ';' || (c == '>' && head.data[i - 1] == '?')))
-                        return i >= 6;
+                        return in_text || i >= 6;
         }
         return sigils && i >= 12 && i == after.size;
 }
@@ -203,7 +203,7 @@ static bool opens_short_tag(struct view at, bool in_text) {
         if (at.size < 8 || at.data[1] != '?')
                 return false;
         if (at.data[2] == '=')
-                return reads_like_code(view_from(at, 3));
+                return reads_like_code(view_from(at, 3), in_text);
         /* the bare short tag is off by default and looks like XML: only with a request or a call of ill
          * repute */
         if (!isspace(at.data[2]))
@@ -212,7 +212,7 @@ static bool opens_short_tag(struct view at, bool in_text) {
         bool telling = memmem(head.data, head.size, "$_", 2) || memmem(head.data, head.size, "eval", 4) ||
                        memmem(head.data, head.size, "base64_decode", 13) ||
                        (in_text && memchr(head.data, '$', head.size));
-        return telling && reads_like_code(view_from(at, 2));
+        return telling && reads_like_code(view_from(at, 2), in_text);
 }
 
 size_t media_find_php(struct view view, size_t from, bool in_text) {
@@ -324,6 +324,23 @@ static void assay_php(const struct media *media, const char *name, struct view v
                 evidence_add(evidences, INDICATOR_PHP_TAG_IN_TEXT, snippet.data, snippet.size);
 }
 
+/* <script>, or an event's handler, in what should be a drawing. */
+static void assay_svg(struct view view, struct evidences *evidences) {
+        for (size_t i = 0; i + 8 < view.size; i++) {
+                const char *p = (const char *)view.data + i;
+                if (*p == '<' && !strncasecmp(p, "<script", 7)) {
+                        evidence_add(evidences, INDICATOR_SCRIPT_IN_SVG, p,
+                                     view.size - i < 60 ? view.size - i : 60);
+                } else if (isspace(*p) && !strncasecmp(p + 1, "on", 2)) {
+                        size_t n = 3;
+                        while (i + n < view.size && isalpha(view.data[i + n]))
+                                n++;
+                        if (n > 5 && i + n < view.size && view.data[i + n] == '=')
+                                evidence_add(evidences, INDICATOR_SCRIPT_IN_SVG, p + 1, n);
+                }
+        }
+}
+
 void media_assay(const struct media *media, const char *name, struct view view, struct evidences *evidences) {
         if (media->has_php)
                 assay_php(media, name, view, evidences);
@@ -331,4 +348,6 @@ void media_assay(const struct media *media, const char *name, struct view view, 
                 evidence_add(evidences, INDICATOR_IMAGE_BYTES_MISMATCH, media->type, strlen(media->type));
         if (media->family == FAMILY_EXECUTABLE)
                 evidence_add(evidences, INDICATOR_EXECUTABLE, media->type, strlen(media->type));
+        if (media->language == LANGUAGE_SVG && media->family == FAMILY_IMAGE)
+                assay_svg(view, evidences);
 }
