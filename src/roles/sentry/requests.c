@@ -337,6 +337,42 @@ static int restore_tree(struct restore_job *job, const json_t *request) {
         return r;
 }
 
+struct first_known {
+        int64_t tree;
+        uint64_t at_ns; /* 0: nothing yet */
+};
+
+static int take_first_known(const struct catalog_release *release, void *userdata) {
+        struct first_known *first = userdata;
+        if (release->tree == first->tree && release->end_ns &&
+            (!first->at_ns || release->end_ns < first->at_ns))
+                first->at_ns = release->end_ns;
+        return 0;
+}
+
+/* Before its baseline a tree has no approved state: to restore that would be to remove everything. */
+static bool is_known_at(struct sentry *sentry, const struct tree *tree, uint64_t at_ns) {
+        struct first_known first = {.tree = tree->id};
+        return !at_ns || (catalog_list_releases(sentry->catalog, take_first_known, &first) >= 0 &&
+                          first.at_ns && at_ns >= first.at_ns);
+}
+
+/* Is every tree that `paths` concern (without paths: every tree that is open) known at that time? */
+static bool all_known_at(struct sentry *sentry, const json_t *paths, uint64_t at_ns) {
+        size_t i;
+        json_t *value;
+        json_array_foreach (paths, i, value) {
+                _cleanup_(freep) char *path = take_path(value);
+                const struct tree *tree = path ? tree_of_path(sentry, path) : NULL;
+                if (tree && !is_known_at(sentry, tree, at_ns))
+                        return false;
+        }
+        for (i = 0; !json_array_size(paths) && i < sentry->n_trees; i++)
+                if (sentry->trees[i].fd >= 0 && !is_known_at(sentry, &sentry->trees[i], at_ns))
+                        return false;
+        return true;
+}
+
 static void request_restore(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
         (void)client;
         struct restore_job job = {
@@ -354,6 +390,10 @@ static void request_restore(struct sentry *sentry, uint64_t id, const json_t *re
                         answer_end(sentry, id, 2, N_("the path is in no guarded tree"));
                         return;
                 }
+        }
+        if (!all_known_at(sentry, json_object_get(request, "paths"), job.at_ns)) {
+                answer_end(sentry, id, 1, N_("nothing is known of that time: the tree was not guarded yet"));
+                return;
         }
         int r = 0;
         const char *error = NULL;
