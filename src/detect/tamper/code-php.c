@@ -96,7 +96,8 @@ static void look_at_eval(struct code *code, size_t i) {
         struct summary in = summarise(code, i + 2, code_close(code, i + 1));
         if (in.input || (in.variables & VARIABLE_INPUT))
                 report(code, INDICATOR_WEB_SHELL, i);
-        else if ((in.words & PHP_DECODE) || (in.variables & (VARIABLE_DECODED | VARIABLE_BUILT)))
+        else if ((in.words & (PHP_DECODE | PHP_UNESCAPE)) ||
+                 (in.variables & (VARIABLE_DECODED | VARIABLE_BUILT)))
                 report(code, INDICATOR_OBFUSCATED, i);
 }
 
@@ -242,23 +243,35 @@ static unsigned chain(const struct code *code, size_t i, size_t (*link)(const st
         return n;
 }
 
+static long number_of(const struct code *code, const struct token *token) {
+        struct view number = token_text(code, token);
+        char text[8] = {0};
+        memcpy(text, number.data, number.size < 7 ? number.size : 7);
+        return strtol(text, NULL, 0);
+}
+
 /* Letters only: headers of binary formats are put together this way, too. */
 static bool chr_chain_is_text(const struct code *code, size_t i) {
         for (; chr_link(code, i); i += 5) {
-                struct view number = token_text(code, code_token(code, i + 2));
-                char text[8] = {0};
-                memcpy(text, number.data, number.size < 7 ? number.size : 7);
-                long value = strtol(text, NULL, 0);
+                long value = number_of(code, code_token(code, i + 2));
                 if (value < 0x20 || value > 0x7e)
                         return false;
         }
         return true;
 }
 
+/* An alphabet has more than ten letters; parts of dates and colours are fewer. */
+static bool index_chain_is_alphabet(const struct code *code, size_t i) {
+        for (; index_link(code, i); i += 5)
+                if (number_of(code, code_token(code, i + 2)) >= 10)
+                        return true;
+        return false;
+}
+
 static void look_at_chains(struct code *code, size_t i) {
         if (chr_link(code, i) && chain(code, i, chr_link) >= 6 && chr_chain_is_text(code, i))
                 report(code, INDICATOR_OBFUSCATED, i);
-        else if (index_link(code, i) && chain(code, i, index_link) >= 6)
+        else if (index_link(code, i) && chain(code, i, index_link) >= 6 && index_chain_is_alphabet(code, i))
                 report(code, INDICATOR_OBFUSCATED, i);
 }
 
@@ -348,11 +361,24 @@ static void look_at_mark(struct code *code, size_t i) {
                 code->mixed_strings++;
 }
 
+/* Labels of letters in both cases, as obfuscators make them; parser generators number theirs. */
+static bool is_random_label(struct view label) {
+        bool upper = false, lower = false;
+        for (size_t i = 0; i < label.size; i++) {
+                upper |= isupper(label.data[i]) != 0;
+                lower |= islower(label.data[i]) != 0;
+        }
+        return upper && lower && label.size <= 8 && !memchr(label.data, '_', label.size);
+}
+
 static void look_at_word(struct code *code, size_t i, uint32_t word) {
         if (word & PHP_INCLUDE)
                 look_at_include(code, i);
         if (word & PHP_GOTO)
-                code->gotos += code_token(code, i + 1)->kind == TOKEN_WORD;
+                code->gotos += code_token(code, i + 1)->kind == TOKEN_WORD &&
+                               is_random_label(token_text(code, code_token(code, i + 1)));
+        if ((word & PHP_FUNCTION) && code_token(code, i + 1)->kind == TOKEN_WORD)
+                code_forget_variables(code, VARIABLE_DECODED | VARIABLE_BUILT);
         if (!is_call(code, i))
                 return;
         if (word & PHP_EVAL)

@@ -70,6 +70,11 @@ void code_set_variable(struct code *code, const struct token *token, uint32_t bi
         variable->bits |= bits;
 }
 
+void code_forget_variables(struct code *code, uint32_t bits) {
+        for (size_t i = 0; i < ARRAY_SIZE(code->variables); i++)
+                code->variables[i].bits &= ~bits;
+}
+
 /* --- strings --- */
 
 static bool has_hidden_url(struct code *code, struct view text) {

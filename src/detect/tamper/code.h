@@ -70,9 +70,10 @@ enum php_word {
         PHP_REQUEST = 1 << 18, /* a framework's request object */
         PHP_ALL = 1 << 19,     /* …and its method that gives everything */
         PHP_FUNCTION = 1 << 20,
-        PHP_CONNECT = 1 << 21, /* first argument is a host */
-        PHP_APPLY = 1 << 22,   /* calls its second argument */
-        PHP_PASS = 1 << 23,    /* gives back, or asks for, what it is given */
+        PHP_CONNECT = 1 << 21,  /* first argument is a host */
+        PHP_APPLY = 1 << 22,    /* calls its second argument */
+        PHP_UNESCAPE = 1 << 24, /* decodes what browsers encode: hides nothing by itself */
+        PHP_PASS = 1 << 23,     /* gives back, or asks for, what it is given */
 };
 
 enum js_word {
@@ -154,6 +155,8 @@ static inline struct view token_text(const struct code *code, const struct token
 size_t code_close(struct code *code, size_t open);
 void code_report(struct code *code, enum indicator indicator, uint32_t offset);
 uint32_t code_variable(const struct code *code, const struct token *token);
+/* Forgets some bits of every variable: another function begins. */
+void code_forget_variables(struct code *code, uint32_t bits);
 void code_set_variable(struct code *code, const struct token *token, uint32_t bits);
 
 /* Strings of either language: hidden text, escapes, addresses; names put together from pieces. */

@@ -199,19 +199,26 @@ static bool reads_like_code(struct view after, bool in_text) {
         return sigils && i >= 12 && i == after.size;
 }
 
+static bool begins_expression(struct view after) {
+        size_t i = 0;
+        while (i < after.size && isspace(after.data[i]))
+                i++;
+        return i < after.size && (isalnum(after.data[i]) || strchr("$_`\"'(\\@!", after.data[i])) &&
+               after.data[i];
+}
+
 static bool opens_short_tag(struct view at, bool in_text) {
         if (at.size < 8 || at.data[1] != '?')
                 return false;
         if (at.data[2] == '=')
-                return reads_like_code(view_from(at, 3), in_text);
+                return begins_expression(view_from(at, 3)) && reads_like_code(view_from(at, 3), in_text);
         /* the bare short tag is off by default and looks like XML: only with a request or a call of ill
          * repute */
         if (!isspace(at.data[2]))
                 return false;
         struct view head = view_head(at, 256);
         bool telling = memmem(head.data, head.size, "$_", 2) || memmem(head.data, head.size, "eval", 4) ||
-                       memmem(head.data, head.size, "base64_decode", 13) ||
-                       (in_text && memchr(head.data, '$', head.size));
+                       memmem(head.data, head.size, "base64_decode", 13);
         return telling && reads_like_code(view_from(at, 2), in_text);
 }
 
