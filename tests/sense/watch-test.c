@@ -349,10 +349,96 @@ static void links_outside_are_forgotten(void **state) {
         watch_counters(fixture->watch, &counters);
         assert_int_equal(counters.n_links, 1);
         assert_int_equal(counters.n_files, 1);
-        shell(fixture, "rm tree/b");
+        shell(fixture, "rm tree/a tree/b");
         drain(fixture);
         watch_counters(fixture->watch, &counters);
         assert_int_equal(counters.n_links, 0);
+}
+
+/* Opens a file elsewhere, has something done, and writes through what it opened. */
+static void write_late(struct fixture *fixture, const char *open_path, int flags,
+                       void (*meanwhile)(struct fixture *, int fd)) {
+        pid_t pid = fork();
+        if (pid == 0) {
+                int fd = open(open_path, flags, 0600);
+                if (fd < 0)
+                        _exit(1);
+                meanwhile(fixture, fd);
+                usleep(200000); /* the watch of the parent has read what happened until here */
+                _exit(write(fd, "evil", 4) != 4);
+        }
+        int status;
+        struct pollfd ready = {.fd = watch_fd(fixture->watch), .events = POLLIN};
+        while (waitpid(pid, &status, WNOHANG) == 0) {
+                if (poll(&ready, 1, 10) > 0)
+                        assert_true(watch_dispatch(fixture->watch, remember, fixture) >= 0);
+        }
+        assert_int_equal(status, 0);
+        drain(fixture);
+}
+
+static void remove_link(struct fixture *fixture, int fd) {
+        (void)fd;
+        unlink(at(fixture, "outside/d/l"));
+}
+
+static void a_descriptor_of_a_removed_hard_link_is_watched(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "echo > tree/f");
+        silence_outside(fixture);
+        shell(fixture, "ln tree/f outside/d/l");
+        forget(fixture);
+        write_late(fixture, at(fixture, "outside/d/l"), O_WRONLY, remove_link);
+        assert_seen(fixture, "tree/f", FILE_MODIFIED | FILE_CLOSED | FILE_LINKED);
+}
+
+static void link_into_tree(struct fixture *fixture, int fd) {
+        char link[32];
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        linkat(AT_FDCWD, link, AT_FDCWD, at(fixture, "tree/f"), AT_SYMLINK_FOLLOW);
+}
+
+static void a_nameless_file_linked_into_the_tree_is_watched(void **state) {
+        struct fixture *fixture = *state;
+        silence_outside(fixture);
+        write_late(fixture, at(fixture, "outside/d"), O_WRONLY | O_TMPFILE, link_into_tree);
+        assert_seen(fixture, "tree/f", FILE_CREATED | FILE_MODIFIED | FILE_CLOSED | FILE_LINKED);
+}
+
+/* Many directories deep and wide, written after they were moved in: each has its mark. */
+static void a_subtree_moved_in_is_watched_to_its_end(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture,
+              "mkdir -p outside/m/a/b/c/d outside/m/e; echo > outside/m/a/b/c/d/f; echo > outside/m/e/f");
+        forget(fixture);
+        shell(fixture, "mv outside/m tree/m");
+        drain(fixture);
+        shell(fixture, "echo >> tree/m/a/b/c/d/f; echo >> tree/m/e/f");
+        drain(fixture);
+        assert_seen(fixture, "tree/m/a/b/c/d/f", FILE_MODIFIED | FILE_CLOSED);
+        assert_seen(fixture, "tree/m/e/f", FILE_MODIFIED | FILE_CLOSED);
+        /* And no longer, once they are outside again. */
+        shell(fixture, "mv tree/m outside/m");
+        forget(fixture);
+        shell(fixture, "echo >> outside/m/e/f");
+        drain(fixture);
+        assert_int_equal(fixture->n_seen, 0);
+}
+
+static void a_tree_deeper_than_descriptors_is_watched(void **state) {
+        struct fixture *fixture = *state;
+        struct watch_counters counters;
+        shell(fixture, "d=outside/m; for i in $(seq 300); do d=$d/x; done; mkdir -p $d; echo > $d/f; "
+                       "echo $d > outside/where");
+        shell(fixture, "mv outside/m tree/m");
+        forget(fixture);
+        shell(fixture, "echo >> tree/$(cut -d/ -f2- outside/where)/f");
+        drain(fixture);
+        assert_true(fixture->n_seen > 0);
+        assert_int_equal(fixture->seen[0].what & FILE_MODIFIED, FILE_MODIFIED);
+        watch_counters(fixture->watch, &counters);
+        assert_true(counters.is_wide);
+        assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
 }
 
 static void own_changes_are_dropped(void **state) {
@@ -520,6 +606,10 @@ int main(void) {
                 TEST(a_file_linked_into_the_tree_is_watched),
                 TEST(both_names_inside_are_called_back),
                 TEST(links_outside_are_forgotten),
+                TEST(a_descriptor_of_a_removed_hard_link_is_watched),
+                TEST(a_nameless_file_linked_into_the_tree_is_watched),
+                TEST(a_subtree_moved_in_is_watched_to_its_end),
+                TEST(a_tree_deeper_than_descriptors_is_watched),
                 TEST(own_changes_are_dropped),
                 TEST(the_watch_is_armed_until_its_tree_is_gone),
                 TEST(a_deploy_by_symlink_switch_is_seen),

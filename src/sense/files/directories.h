@@ -20,8 +20,9 @@ struct directory {
         size_t tree; /* place in the watch's list of trees, or DIRECTORY_OUTSIDE */
         char *path;  /* as shown; NULL outside */
         uint32_t n_hits;
-        bool is_spine;   /* a path component of some tree is an entry of it */
-        bool is_ignored; /* the kernel was asked to report no more of it */
+        uint64_t
+                marked_at; /* watch.emptied when it was marked: until then its files' events may be missing */
+        bool is_spine;     /* a path component of some tree is an entry of it */
         bool is_recent;
         uint16_t key_size;
         uint8_t key[];

@@ -4,8 +4,10 @@
  */
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <sys/timerfd.h>
 
 #include "base/clock.h"
 #include "sense/files/watch-state.h"
@@ -14,6 +16,10 @@
  */
 #define IGNORE_AFTER 2
 #define IGNORE_AGAIN 1024
+
+#define USELESS_MAX     8
+#define PAUSE_NS        (1 * NS_PER_MS)
+#define EVENT_BYTES_MAX 1024 /* an event with the longest name and two handles */
 
 unsigned watch_what_of(uint64_t mask) {
         static const struct {
@@ -92,7 +98,7 @@ static void handle_spine(struct watch *watch, const struct notice *notice) {
                 if (!tree_has_joint(tree, notice->directory, notice->directory_size, notice->name))
                         continue;
                 if (!relocated)
-                        (void)watch_relocate(watch);
+                        (void)watch_relocate(watch, true);
                 relocated = true;
                 if (!own)
                         call_back(watch, notice,
@@ -112,18 +118,23 @@ static int compose_path(struct watch *watch, const struct directory *directory, 
         return r;
 }
 
-/* A directory came, went or moved: what is remembered of it and of all below it follows. */
+/* A directory came, went or moved: marks, and what is remembered of it and of all below it, follow. */
 static void follow_directory(struct watch *watch, const struct notice *notice, size_t tree) {
-        if (notice->mask & FAN_MOVED_TO)
-                (void)watch_relocate(watch);
-        else if (notice->mask & FAN_MOVED_FROM)
-                locate_forget(watch, false);
+        bool came = notice->mask & (FAN_CREATE | FAN_MOVED_TO);
+        if (notice->mask & (FAN_MOVED_TO | FAN_MOVED_FROM))
+                directories_forget_all(watch->directories);
+        if (came)
+                watch_mark_new(watch, watch->path.data, notice->object, notice->object_size,
+                               notice->mask & FAN_MOVED_TO);
         if (notice->mask & FAN_MOVED_TO)
                 links_scan_below(watch->links, watch->path.data);
+        if (!came || !notice->object)
+                return;
         /* Named by its parent, so that what happens in it has a path even when it is gone by then. */
-        if ((notice->mask & (FAN_CREATE | FAN_MOVED_TO)) && notice->object)
-                (void)directories_put(watch->directories, notice->object, notice->object_size, tree,
-                                      watch->path.data);
+        struct directory *directory = directories_put(watch->directories, notice->object, notice->object_size,
+                                                      tree, watch->path.data);
+        if (directory)
+                directory->marked_at = watch->emptied;
 }
 
 static void follow_file(struct watch *watch, const struct notice *notice) {
@@ -136,6 +147,11 @@ static void follow_file(struct watch *watch, const struct notice *notice) {
 static void handle_inside(struct watch *watch, const struct notice *notice,
                           const struct directory *directory) {
         size_t tree = directory->tree;
+        unsigned what = watch_what_of(notice->mask);
+        /* Made before its directory was marked: nobody reported whether it was written since. */
+        if ((notice->mask & FAN_CREATE) && !(notice->mask & FAN_ONDIR) &&
+            directory->marked_at == watch->emptied)
+                what |= FILE_MODIFIED | FILE_CLOSED;
         if (compose_path(watch, directory, notice->name) < 0) {
                 watch->counters.n_unresolved++;
                 return;
@@ -146,7 +162,7 @@ static void handle_inside(struct watch *watch, const struct notice *notice,
                 follow_file(watch, notice);
         if (is_own(watch, notice))
                 return;
-        call_back(watch, notice, watch_what_of(notice->mask), watch->path.data, watch->trees[tree].index);
+        call_back(watch, notice, what, watch->path.data, watch->trees[tree].index);
 }
 
 static void handle_outside(struct watch *watch, struct directory *directory) {
@@ -157,7 +173,7 @@ static void handle_outside(struct watch *watch, struct directory *directory) {
 }
 
 static void handle_overflow(struct watch *watch) {
-        (void)watch_relocate(watch);
+        (void)watch_relocate(watch, true);
         links_rescan(watch->links);
         watch_call_back_overflow(watch);
 }
@@ -213,21 +229,57 @@ static void check_mounts(struct watch *watch) {
                 return;
         bool changed[64] = {false}, any = false;
         for (size_t i = 0; i < watch->n_trees; i++) {
-                int r = watch_refresh_tree(watch, &watch->trees[i], &mounts);
+                int r = watch_refresh_tree(watch, &watch->trees[i], &mounts, false);
                 if (r > 0 && i < ARRAY_SIZE(changed))
                         any = changed[i] = true;
         }
         mounts_deinit(&mounts);
         if (any)
-                (void)watch_relocate(watch);
+                directories_forget_all(watch->directories);
         for (size_t i = 0; i < watch->n_trees && i < ARRAY_SIZE(changed); i++)
                 if (changed[i])
                         call_back(watch, NULL, FILE_MOUNTS | FILE_DIRECTORY,
                                   *watch->trees[i].path ? watch->trees[i].path : "/", watch->trees[i].index);
 }
 
+/*
+ * Only events outside, again and again: somebody else is busy. Reading them one by one would wake this process, and
+ * slow that one down, for each: a pause lets them gather.
+ */
+static void pause_or_not(struct watch *watch, uint64_t n_outside, bool was_empty) {
+        bool is_useless = n_outside && !watch->n_called;
+        bool must_pause;
+        watch->n_useless = is_useless ? watch->n_useless + 1 : 0;
+        must_pause = watch->n_useless > USELESS_MAX || (watch->is_pausing && is_useless);
+        if (must_pause) {
+                const struct itimerspec pause = {.it_value = {.tv_nsec = PAUSE_NS}};
+                (void)timerfd_settime(watch->timer_fd, 0, &pause, NULL);
+        }
+        if (must_pause != watch->is_pausing) {
+                struct epoll_event event = {.events = must_pause ? 0 : EPOLLIN, .data.fd = watch->group_fd};
+                (void)epoll_ctl(watch->epoll_fd, EPOLL_CTL_MOD, watch->group_fd, &event);
+                watch->is_pausing = must_pause;
+        }
+        watch->emptied += was_empty;
+}
+
+static int dispatch_events(struct watch *watch) {
+        uint64_t n_outside = watch->counters.n_outside, expired;
+        (void)!read(watch->timer_fd, &expired, sizeof(expired));
+        int r = pending_fill(&watch->pending, watch->group_fd);
+        if (r < 0)
+                return r;
+        work_off(watch, true);
+        pause_or_not(watch, watch->counters.n_outside - n_outside,
+                     (size_t)r < PENDING_DATA_BYTES - EVENT_BYTES_MAX);
+        return 0;
+}
+
 int watch_dispatch(struct watch *watch, watch_callback callback, void *userdata) {
         uint64_t done;
+        if (watch->is_dispatching) /* by the callback */
+                return 0;
+        watch->is_dispatching = true;
         watch->callback = callback;
         watch->userdata = userdata;
         watch->now_ns = clock_monotonic_ns(&clock_system);
@@ -237,11 +289,9 @@ int watch_dispatch(struct watch *watch, watch_callback callback, void *userdata)
         if (watch->has_inherited)
                 work_off(watch, false);
         watch->has_inherited = false;
-        int r = pending_fill(&watch->pending, watch->group_fd);
-        if (r < 0)
-                return r;
-        work_off(watch, true);
-        if (links_dispatch(watch->links))
+        int r = dispatch_events(watch);
+        if (r >= 0 && links_dispatch(watch->links))
                 eventfd_write(watch->work_fd, 1);
-        return watch->n_called;
+        watch->is_dispatching = false;
+        return r < 0 ? r : watch->n_called;
 }

@@ -17,6 +17,8 @@
 #define READ_BYTES    ((size_t)16 << 10)
 #define SLICE_NS      (2 * NS_PER_MS)
 #define NAMES_MAX     64 /* of one file, inside */
+#define SINGLES_MAX   4096
+#define RECENT_MAX    64
 
 struct link_name {
         struct link_name *next;
@@ -42,11 +44,15 @@ struct links {
         struct fingerprints files;
         struct fingerprints fresh; /* being made by a full scan */
         struct scan *scan;
-        bool is_full_scan;    /* the running scan goes over everything */
-        bool is_scan_wanted;  /* another, when it has ended */
-        bool was_scanned;     /* `files` is complete */
-        uint64_t scan_number; /* of full scans begun */
-        uint64_t n_nameless;  /* entries whose name inside is being looked for */
+        bool is_full_scan;                    /* the running scan goes over everything */
+        bool is_scan_wanted;                  /* another, when it has ended */
+        bool was_scanned;                     /* `files` is complete */
+        uint64_t scan_number;                 /* of full scans begun */
+        uint64_t n_nameless;                  /* entries whose name inside is being looked for */
+        struct file_key singles[SINGLES_MAX]; /* have one link now; oldest forgotten first */
+        size_t next_single;
+        uint64_t recent[RECENT_MAX]; /* hashes of unknown objects whose link count changed last */
+        size_t next_recent;
         struct links_counters counters;
         uint8_t events[READ_BYTES] __attribute__((aligned(8)));
 };
@@ -191,8 +197,7 @@ static void call_back_names(struct links *links, struct linked *linked, unsigned
 }
 
 /* One of ours that has, or had, another name stands at `path`: has it looked at, marked before that. */
-static void found_name(struct links *links, struct linked **link, const char *path, bool is_linked) {
-        struct linked *linked = *link;
+static void found_name(struct links *links, struct linked *linked, const char *path) {
         bool was_nameless = !linked->names;
         if (!add_name(linked, path))
                 return;
@@ -201,7 +206,18 @@ static void found_name(struct links *links, struct linked **link, const char *pa
                              -1);
         linked->what = 0;
         linked->pid = 0;
-        if (!is_linked)
+}
+
+/* Only one link is left, but a descriptor may be open by a name that is gone: the mark stays for a while. */
+static void keep_single(struct links *links, const struct linked *linked) {
+        struct file_key *place = &links->singles[links->next_single++ % SINGLES_MAX], old = *place;
+        *place = linked->key;
+        struct linked **link = old.size ? find_link(links, old.bytes, old.size) : NULL;
+        struct stat st;
+        if (!link || !*link || *link == linked)
+                return;
+        _cleanup_(fd_closep) int fd = locate_open(links->watch, old.bytes, old.size, O_PATH | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink < 2)
                 drop(links, link);
 }
 
@@ -217,7 +233,7 @@ static void found_linked(struct links *links, const char *path, const uint8_t *k
                 return;
         if (pid)
                 (*link)->pid = pid;
-        found_name(links, link, path, st.st_nlink > 1);
+        found_name(links, *link, path);
 }
 
 static void remember_file(struct links *links, const uint8_t *key, size_t key_size) {
@@ -234,6 +250,17 @@ static void scanned_file(const char *path, const struct file_key *key, bool is_l
                 found_linked(links, path, key->bytes, key->size, 0);
 }
 
+/*
+ * An object that was not known had its link count changed a moment ago, and now it came into a tree: linkat(2) of
+ * an O_TMPFILE. Its descriptor goes on writing under a directory that may be anywhere.
+ */
+static bool was_recent(const struct links *links, uint64_t hash) {
+        for (size_t i = 0; i < RECENT_MAX; i++)
+                if (links->recent[i] == hash)
+                        return true;
+        return false;
+}
+
 void links_entry_came(struct links *links, const char *path, const uint8_t *key, size_t key_size) {
         struct file_key own;
         struct stat st;
@@ -246,7 +273,7 @@ void links_entry_came(struct links *links, const char *path, const uint8_t *key,
                 key_size = own.size;
         }
         remember_file(links, key, key_size);
-        if (st.st_nlink > 1)
+        if (st.st_nlink > 1 || was_recent(links, file_key_hash(key, key_size)))
                 found_linked(links, path, key, key_size, 0);
 }
 
@@ -263,32 +290,47 @@ void links_entry_went(struct links *links, const char *path, const uint8_t *key,
                 }
 }
 
+/* Marks one of ours, or one that may be, and looks for its name. */
+static void follow_object(struct links *links, const uint8_t *key, size_t key_size, int fd, pid_t pid) {
+        struct stat st;
+        _cleanup_(freep) char *path = locate_object(links->watch, fd);
+        if (path) {
+                found_linked(links, path, key, key_size, pid);
+                return;
+        }
+        struct linked **link = fstat(fd, &st) < 0 ? NULL : add(links, key, key_size, fd, &st);
+        if (link) {
+                (*link)->pid = pid;
+                links->is_scan_wanted = true;
+        }
+}
+
 /*
  * One link of ours can mean that there were two a moment ago, and that it was written through the
  * other: it is looked at as well.
  */
 void links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid) {
         struct stat st;
+        uint64_t hash = file_key_hash(key, key_size);
         struct linked **link = find_link(links, key, key_size);
-        bool is_known = fingerprints_has(&links->files, file_key_hash(key, key_size));
+        bool is_known = fingerprints_has(&links->files, hash);
+        if (!is_known)
+                links->recent[links->next_recent++ % RECENT_MAX] = hash;
         if (!*link && links->was_scanned && !is_known)
                 return;
         _cleanup_(fd_closep) int fd = locate_open(links->watch, key, key_size, O_PATH | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (!is_known && st.st_nlink < 2)) {
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 if (*link)
                         drop(links, link);
-                return;
-        }
-        if (*link && st.st_nlink < 2)
-                drop(links, link);
-        else if (*link)
-                return;
-        _cleanup_(freep) char *path = locate_object(links->watch, fd);
-        if (path)
-                found_linked(links, path, key, key_size, pid);
-        else if ((link = add(links, key, key_size, fd, &st))) {
-                (*link)->pid = pid;
-                links->is_scan_wanted = true;
+        } else if (*link) {
+                if (st.st_nlink < 2)
+                        keep_single(links, *link);
+                call_back_names(links, *link, FILE_ATTRIBUTES, pid, -1);
+        } else if (is_known || st.st_nlink > 1) {
+                follow_object(links, key, key_size, fd, pid);
+                link = find_link(links, key, key_size);
+                if (*link && st.st_nlink < 2)
+                        keep_single(links, *link);
         }
 }
 
@@ -347,8 +389,6 @@ static void handle_event(struct links *links, const struct notice *notice) {
                 linked->pid = notice->pid;
                 links->is_scan_wanted = true;
         }
-        if (notice->mask & FAN_ATTRIB)
-                links_count_changed(links, notice->object, notice->object_size, notice->pid);
 }
 
 static void read_events(struct links *links) {

@@ -6,12 +6,6 @@
  * d_path gives a path from the file system's root where a directory lies outside of what the
  * mount shows (a bind mount), and that text may equal a guarded path: so what seems to lie inside is
  * looked up by its path and compared.
- *
- * Outside directories that are busy get an evictable ignore mark (Linux 6.0): the writer then pays a mask
- * test and this process nothing. Never ignored: FAN_ATTRIB of the object alone, which is how the kernel
- * reports a new hard link; the receiving side of a move into a tree; anything in a spine. A directory that
- * moves into a tree loses its mark (all are flushed) before the move is called back, so that the sweep that
- * follows sees what was written in between.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -21,10 +15,6 @@
 #include <sys/stat.h>
 
 #include "sense/files/watch-state.h"
-
-#define IGNORE_EVENTS                                                                                        \
-        (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM |              \
-         FAN_MOVED_TO | FAN_ONDIR | FAN_EVENT_ON_CHILD)
 
 static bool is_first_of_mount(const struct watch *watch, size_t tree, size_t root) {
         uint64_t id = watch->trees[tree].roots[root].mount_id;
@@ -151,19 +141,11 @@ void locate_ignore(struct watch *watch, struct directory *directory) {
         if (fd < 0)
                 return;
         snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        /* Of a directory that was inside once: an evictable mark is not put over another. */
+        (void)fanotify_mark(watch->group_fd, FAN_MARK_REMOVE, DIRECTORY_EVENTS, AT_FDCWD, link);
         if (fanotify_mark(watch->group_fd, FAN_MARK_ADD | FAN_MARK_IGNORE_SURV | FAN_MARK_EVICTABLE,
-                          IGNORE_EVENTS, AT_FDCWD, link) == 0) {
-                directory->is_ignored = true;
+                          IGNORE_EVENTS, AT_FDCWD, link) == 0)
                 watch->counters.n_ignored++;
-        } else if (errno == EINVAL) {
+        else if (errno == EINVAL)
                 watch->can_ignore = false;
-        }
-}
-
-void locate_forget(struct watch *watch, bool ignore_marks_too) {
-        directories_forget_all(watch->directories);
-        if (!ignore_marks_too || !watch->can_ignore)
-                return;
-        /* Takes the marks of the spines with it: whoever calls this resolves the trees again. */
-        (void)fanotify_mark(watch->group_fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
 }

@@ -138,9 +138,10 @@ static bool is_pseudo(const char *type) {
 
 static int find_roots(struct tree *tree, const struct mounts *mounts, int fd) {
         struct statx sx = {0};
-        if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MNT_ID, &sx) < 0)
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_MNT_ID, &sx) < 0)
                 return -errno;
         tree->is_directory = S_ISDIR(sx.stx_mode);
+        tree->inode = sx.stx_ino;
         int r = add_root(tree, mounts, sx.stx_mnt_id, *tree->real ? tree->real : "/");
         for (size_t i = 0; r >= 0 && i < mounts->n; i++) {
                 const char *rest = tree_rest(tree, mounts->items[i].point);
@@ -215,14 +216,24 @@ bool tree_has_joint(const struct tree *tree, const uint8_t *key, size_t key_size
         return false;
 }
 
-bool tree_same_mounts(const struct tree *a, const struct tree *b) {
-        if (!a->real != !b->real || a->n_roots != b->n_roots || (a->real && strcmp(a->real, b->real)))
+bool tree_same_place(const struct tree *a, const struct tree *b) {
+        if (a->inode != b->inode || !a->real != !b->real || a->n_roots != b->n_roots ||
+            (a->real && strcmp(a->real, b->real)))
                 return false;
         for (size_t i = 0; i < a->n_roots; i++)
                 if (a->roots[i].mount_id != b->roots[i].mount_id ||
                     a->roots[i].device != b->roots[i].device || strcmp(a->roots[i].point, b->roots[i].point))
                         return false;
         return true;
+}
+
+uint64_t tree_place_number(const struct tree *tree) {
+        uint64_t number = UINT64_C(14695981039346656037) ^ tree->inode; /* FNV-1a */
+        for (const char *c = tree->real ?: ""; *c; c++)
+                number = (number ^ (uint8_t)*c) * UINT64_C(1099511628211);
+        for (size_t i = 0; i < tree->n_roots; i++)
+                number = (number ^ tree->roots[i].mount_id) * UINT64_C(1099511628211);
+        return number ?: 1;
 }
 
 const char *tree_rest(const struct tree *tree, const char *path) {

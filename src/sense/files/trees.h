@@ -36,6 +36,7 @@ struct tree {
         char *path;   /* as configured, without a slash at its end */
         char *real;   /* NULL: nothing stands there */
         bool is_directory;
+        uint64_t inode; /* of the real directory */
         struct joint *spine;
         size_t n_spine;
         struct root *roots;
@@ -55,8 +56,11 @@ void tree_deinit(struct tree *tree);
 
 bool tree_has_joint(const struct tree *tree, const uint8_t *key, size_t key_size, const char *name);
 
-/* The same real directory and mounts? */
-bool tree_same_mounts(const struct tree *a, const struct tree *b);
+/* The same real directory, and the same mounts in it? */
+bool tree_same_place(const struct tree *a, const struct tree *b);
+
+/* A number for that place, the same in every process. */
+uint64_t tree_place_number(const struct tree *tree);
 
 /* Where is `path` (absolute, real) below the tree? The rest ("" for the tree itself, else "/…") or NULL. */
 const char *tree_rest(const struct tree *tree, const char *path);

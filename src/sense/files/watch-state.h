@@ -15,9 +15,15 @@ struct watch {
          * wakes the caller through the epoll set, which swallows it; the other is asked by dispatch. */
         int mounts_wake_fd;
         int mounts_fd;
-        int work_fd; /* eventfd: there is work although no descriptor is readable */
+        int timer_fd; /* reads on after a pause (dispatch.c) */
+        int work_fd;  /* eventfd: there is work although no descriptor is readable */
         pid_t own_pid;
         bool can_ignore; /* FAN_MARK_IGNORE, Linux 6.0 */
+        bool is_wide;    /* too many directories to mark each: the file systems report everything */
+        bool is_dispatching;
+        bool is_pausing;    /* group_fd is not in the epoll set, timer_fd runs */
+        unsigned n_useless; /* dispatches in a row that had only events outside */
+        uint64_t emptied; /* how often the kernel's queue was found empty: the time of directory.marked_at */
         struct pending pending;
         struct directories *directories;
         struct links *links;
@@ -36,6 +42,15 @@ struct watch {
 /* Events of entries coming and going. */
 #define ENTRY_EVENTS (FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO)
 
+/* Of each file system, of each directory inside, and of each directory of a spine. */
+#define SYSTEM_EVENTS    (ENTRY_EVENTS | FAN_ATTRIB | FAN_ONDIR)
+#define DIRECTORY_EVENTS (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_EVENT_ON_CHILD)
+#define SPINE_EVENTS     (ENTRY_EVENTS | FAN_ONDIR)
+
+/* Of outside directories, when the kernel is asked to be silent. */
+#define IGNORE_EVENTS                                                                                        \
+        (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | ENTRY_EVENTS | FAN_ONDIR | FAN_EVENT_ON_CHILD)
+
 /* locate.c: which directory is it? NULL: out of memory. The answer is valid until the next call. */
 struct directory *locate_directory(struct watch *watch, const uint8_t *key, size_t key_size);
 
@@ -48,15 +63,17 @@ char *locate_object(struct watch *watch, int fd);
 /* Asks the kernel to be silent about a directory outside. */
 void locate_ignore(struct watch *watch, struct directory *directory);
 
-/* Directories moved: nothing that is remembered, and no ignore mark, holds any longer. */
-void locate_forget(struct watch *watch, bool ignore_marks_too);
+/*
+ * watch.c: finds a tree anew, marks its file systems and, when it stands elsewhere than before or `must_mark`,
+ * its directories. Returns 1 when it stands elsewhere, 0 or a negative errno.
+ */
+int watch_refresh_tree(struct watch *watch, struct tree *tree, const struct mounts *mounts, bool must_mark);
 
-/* watch.c: finds a tree anew and marks its file systems. Returns 1 when its mounts or place changed, 0 or
- * a negative errno. */
-int watch_refresh_tree(struct watch *watch, struct tree *tree, const struct mounts *mounts);
+/* Everything may lie elsewhere now: forgets the directories and finds all trees anew. 0 or a negative errno. */
+int watch_relocate(struct watch *watch, bool must_mark);
 
-/* Everything may lie elsewhere now: forgets, then finds and marks all trees anew. 0 or a negative errno. */
-int watch_relocate(struct watch *watch);
+/* Marks a directory by its path or its key, and everything below it when `is_deep`. */
+void watch_mark_new(struct watch *watch, const char *path, const uint8_t *key, size_t key_size, bool is_deep);
 
 /* dispatch.c, for links.c. */
 unsigned watch_what_of(uint64_t mask);

@@ -1,10 +1,14 @@
 /*
- * File events by fanotify(7): one mark per file system, with names.
+ * File events by fanotify(7), with names: one mark per file system, and one per guarded directory for writes.
  *
  * The group's descriptor is made by the parent (watch_group_open) and handed to the
- * sentry, so that queue and marks outlive a crashed sentry. Events outside the
- * guarded trees are dropped here at the price of one look-up. Events of this process
- * are dropped. Needs CAP_SYS_ADMIN; Linux 5.10, better from 5.17 (FAN_RENAME, target ids).
+ * sentry, so that queue and marks outlive a crashed sentry. Programs that work elsewhere on the same disk pay
+ * next to nothing (watch.c says how). Events of this process are dropped.
+ *
+ * Seen is also: a write through a hard link outside or a bind mount, in whatever namespace; a store
+ * through a mapping when it is unmapped (FAN_CLOSE_WRITE; not before); the switch of a symbolic link that a tree's
+ * own path leads through. Needs CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH; Linux 5.10, better from 5.17 (target ids)
+ * and 6.0 (ignore marks).
  */
 #pragma once
 
@@ -32,7 +36,7 @@ struct file_event {
         const char *path; /* absolute; valid during the call */
         size_t tree;      /* index given to watch_add_tree() */
         pid_t pid;
-        int pid_fd;            /* -1 when the kernel gave none; closed after the call */
+        int pid_fd;            /* -1: not asked for; who it was is kept by pid and start (sense/processes) */
         uint64_t monotonic_ns; /* when it was read */
 };
 
@@ -79,16 +83,18 @@ int watch_fd(const struct watch *watch);
 int watch_is_armed(const struct watch *watch, size_t tree);
 
 struct watch_counters {
-        uint64_t n_events;        /* called back */
-        uint64_t n_outside;       /* dropped: outside every tree */
-        uint64_t n_own;           /* dropped: done by this process */
-        uint64_t n_overflows;     /* events were lost: each was followed by FILE_OVERFLOW */
-        uint64_t n_unresolved;    /* of a directory that was gone before it could be named */
-        uint64_t n_ignored;       /* directories outside that the kernel was asked to be silent about */
-        uint64_t n_directories;   /* remembered now */
-        uint64_t n_files;         /* files inside, as far as the scan has come */
-        uint64_t n_links;         /* of them with other names, each watched by itself */
+        uint64_t n_events;      /* called back */
+        uint64_t n_outside;     /* dropped: outside every tree */
+        uint64_t n_own;         /* dropped: done by this process */
+        uint64_t n_overflows;   /* events were lost: each was followed by FILE_OVERFLOW */
+        uint64_t n_unresolved;  /* of a directory that was gone before it could be named */
+        uint64_t n_ignored;     /* directories outside that the kernel was asked to be silent about */
+        uint64_t n_directories; /* remembered now */
+        uint64_t n_marked; /* directories inside that were marked, counted again when it was done again */
+        uint64_t n_files;  /* files inside, as far as the scan has come */
+        uint64_t n_links;  /* of them with other names, each watched by itself */
         uint64_t n_links_refused; /* too many: writes by their names outside are not seen */
+        bool is_wide;             /* too many directories for a mark each: all writers on the disk pay */
         bool is_scanning;         /* not every file with other names is known yet */
 };
 void watch_counters(const struct watch *watch, struct watch_counters *ret_counters);
