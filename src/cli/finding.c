@@ -189,17 +189,15 @@ static bool same_actor(const json_t *a, const json_t *b) {
         return json_get_integer(x, "pid", 0) == json_get_integer(y, "pid", 0) && same_program(x, y);
 }
 
+/* Files that one process changed stand together, with the process below. */
 static void print_files(const struct page *page, const json_t *evidences) {
         size_t n = json_array_size(evidences);
         size_t shown = page->full || n <= FILES_SHOWN ? n : FILES_SHOWN;
-        const json_t *last = NULL;
         for (size_t i = 0; i < shown; i++) {
                 const json_t *evidence = json_array_get(evidences, i);
                 print_file(page, evidence);
-                bool more = i + 1 < shown && same_actor(evidence, json_array_get(evidences, i + 1));
-                if (!more && (!last || !same_actor(last, evidence) || i + 1 == shown || page->full))
+                if (i + 1 == shown || !same_actor(evidence, json_array_get(evidences, i + 1)))
                         print_actor(page, evidence);
-                last = evidence;
         }
 }
 

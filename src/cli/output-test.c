@@ -84,6 +84,27 @@ static void test_page(void **state) {
                                   "\n");
 }
 
+#define BY(pid, name)            "\"actor\":{\"process\":{\"pid\":" pid ",\"file\":{\"path\":\"/bin/" name "\"}}}"
+#define FILE_BY(path, pid, name) "{\"file\":{\"path\":\"" path "\"}," BY(pid, name) "}"
+
+/* Each process once, below the files it changed. */
+static void test_grouped(void **state) {
+        (void)state;
+        json_t *finding = load("{\"evidences\":[" FILE_BY("/a", "5", "cp") "," FILE_BY(
+                "/b", "5", "cp") "," FILE_BY("/c", "6", "mv") ",{\"file\":{\"path\":\"/d\"}}]}");
+        _cleanup_(freep) char *text = print(finding_print, finding, false);
+        json_decref(finding);
+        const char *wanted = "  File      /a\n            changed, 0 B\n"
+                             "  File      /b\n            changed, 0 B\n"
+                             "  Who       cp\n            pid 5\n"
+                             "  File      /c\n            changed, 0 B\n"
+                             "  Who       mv\n            pid 6\n"
+                             "  File      /d\n            changed, 0 B\n"
+                             "  Who       unknown: nobody was seen doing it\n";
+        if (!strstr(text, wanted))
+                fail_msg("%s", text);
+}
+
 /* Every string an attacker can reach, with all that could forge a line, a colour or a direction. */
 static const char hostile[] =
         "{\"severity_id\":99,\"finding_info\":{\"uid\":\"HH\",\"title\":\"HH\",\"created_time\":1},"
@@ -224,10 +245,10 @@ int main(void) {
         setenv("TZ", "UTC", 1);
         setlocale(LC_ALL, "C.UTF-8");
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_page),      cmocka_unit_test(test_hostile),
-                cmocka_unit_test(test_malformed), cmocka_unit_test(test_columns),
-                cmocka_unit_test(test_sizes),     cmocka_unit_test(test_translate),
-                cmocka_unit_test(test_diff),
+                cmocka_unit_test(test_page),      cmocka_unit_test(test_grouped),
+                cmocka_unit_test(test_hostile),   cmocka_unit_test(test_malformed),
+                cmocka_unit_test(test_columns),   cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_translate), cmocka_unit_test(test_diff),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
