@@ -57,6 +57,8 @@ int record_decode(const uint8_t bytes[static RECORD_BYTES], struct record *ret_r
                 .checksum = get32(bytes + 68),
         };
         memcpy(record.digest.bytes, bytes + 8, DIGEST_BYTES);
+        if (digest_is_zero(&record.digest)) /* means "no content" everywhere else */
+                return -EBADMSG;
         if (record.codec > CODEC_ZSTD || record.raw_bytes > PACK_OBJECT_BYTES_MAX ||
             record.stored_bytes > record.raw_bytes)
                 return -EBADMSG;
