@@ -51,7 +51,7 @@ SMALL_APPLICATION = {
 
 
 @pytest.fixture
-def make_guard():
+def make_guard(scratch):
     """make_guard([{path: …}, …]) → a Guard that is watching; ended, searched for orphans and verified afterwards."""
     guards = []
 
