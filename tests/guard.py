@@ -15,7 +15,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HINOMI = pathlib.Path(os.environ.get("HINOMI", ROOT / "build/hinomi"))
 SCRATCH = os.environ.get("HINOMI_SCRATCH", "/var/tmp")
-DEADLINE_S = 30
+DEADLINE_S = int(os.environ.get("HINOMI_DEADLINE", "30"))
 
 LOW, MEDIUM, HIGH, CRITICAL = 2, 3, 4, 5
 
