@@ -92,9 +92,14 @@ def test_directory_moved_out(guard, tree, scratch):
 
 
 def test_directory_deleted(guard, tree):
+    """Told by its files; an empty one by itself."""
+    (tree / "empty").mkdir()
+    guard.seen(tree / "empty", "created")
+    guard.done("approve", tree / "empty")
     shutil.rmtree(tree / "template")
+    (tree / "empty").rmdir()
     guard.seen(tree / "template/checkout.twig", "deleted")
-    guard.seen(tree / "template", "deleted")
+    guard.seen(tree / "empty", "deleted")
 
 
 def test_mode_changed(guard, tree):

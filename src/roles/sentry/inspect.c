@@ -304,6 +304,7 @@ int inspect_change(struct sentry *sentry, struct tree *tree, struct change *chan
         const char *relative = tree_relative(tree, change->path);
         change->tree = tree->config->path;
         change->zone = profile_zone(tree->profile, relative);
+        change->php_expected = profile_expects_php(tree->profile, relative);
         if (change->zone == ZONE_IGNORED || is_told_by_its_files(sentry, tree, change) ||
             ((change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) &&
              observed_has(sentry->observed, tree->id, relative, &change->after, NULL) > 0)) {
