@@ -203,6 +203,9 @@ int writer_create(struct ledger *ledger, const char *state) {
         if (!ledger->key)
                 return -EBADMSG;
         r = journal_lock(ledger);
+        /* a process may have ended between a rename here and its fsync: build on nothing that could go back */
+        if (r == 0)
+                r = ledger->world->sync(ledger->world->userdata, ledger->keys_fd, 0);
         if (r == 0)
                 r = seal_key_load(ledger);
         return r == -ENOENT ? -EBADMSG : r;
