@@ -16,6 +16,24 @@ int node_copy(const struct node *from, struct node *ret_to) {
         return 0;
 }
 
+static uint64_t time_ns(const struct timespec *time) {
+        return (uint64_t)time->tv_sec * UINT64_C(1000000000) + (uint64_t)time->tv_nsec;
+}
+
+void node_from_stat(const struct stat *st, struct node *ret_node) {
+        *ret_node = (struct node){
+                .mode = st->st_mode,
+                .uid = st->st_uid,
+                .gid = st->st_gid,
+                .n_links = (uint32_t)st->st_nlink,
+                .size_bytes =
+                        S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode) ? st->st_rdev : (uint64_t)st->st_size,
+                .inode = st->st_ino,
+                .mtime_ns = time_ns(&st->st_mtim),
+                .ctime_ns = time_ns(&st->st_ctim),
+        };
+}
+
 unsigned node_compare(const struct node *a, const struct node *b) {
         if (!node_exists(a) || !node_exists(b))
                 return node_exists(a) == node_exists(b) ? 0 : NODE_EXISTENCE;

@@ -36,6 +36,10 @@ struct node {
 void node_deinit(struct node *node);
 int node_copy(const struct node *from, struct node *ret_to);
 
+/* What stat(2) says: no content, attributes or link target. A device has its number as its size. */
+struct stat;
+void node_from_stat(const struct stat *st, struct node *ret_node);
+
 static inline bool node_exists(const struct node *node) {
         return node->mode != 0;
 }

@@ -124,24 +124,12 @@ static int read_attributes(int path_fd, struct node *node) {
         return r < 0 ? r : xattr_digest(bytes.data, bytes.size, &node->xattr_digest);
 }
 
-static uint64_t time_ns(const struct timespec *t) {
-        return (uint64_t)t->tv_sec * NS_PER_S + (uint64_t)t->tv_nsec;
-}
-
 int look_node(int path_fd, bool with_content, struct node *ret_node) {
         struct stat st;
         if (fstatat(path_fd, "", &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        _cleanup_(node_deinit) struct node node = {
-                .mode = st.st_mode,
-                .uid = st.st_uid,
-                .gid = st.st_gid,
-                .n_links = (uint32_t)st.st_nlink,
-                .size_bytes = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? st.st_rdev : (uint64_t)st.st_size,
-                .inode = st.st_ino,
-                .mtime_ns = time_ns(&st.st_mtim),
-                .ctime_ns = time_ns(&st.st_ctim),
-        };
+        _cleanup_(node_deinit) struct node node = NODE_INIT;
+        node_from_stat(&st, &node);
         int r = read_attributes(path_fd, &node);
         if (r == 0 && S_ISLNK(st.st_mode))
                 r = read_target(path_fd, &node.link_target);

@@ -64,10 +64,6 @@ struct worker {
         size_t n_entries, capacity;
 };
 
-static uint64_t time_ns(const struct timespec *time) {
-        return (uint64_t)time->tv_sec * UINT64_C(1000000000) + (uint64_t)time->tv_nsec;
-}
-
 static int read_target(int directory_fd, const char *name, char **ret_target) {
         char target[PATH_MAX];
         ssize_t length = readlinkat(directory_fd, name, target, sizeof(target));
@@ -84,16 +80,8 @@ static int stat_node(int directory_fd, const char *name, struct node *ret_node, 
         struct stat st;
         if (fstatat(directory_fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) < 0)
                 return -errno;
-        struct node node = {
-                .mode = st.st_mode,
-                .uid = st.st_uid,
-                .gid = st.st_gid,
-                .n_links = (uint32_t)st.st_nlink,
-                .size_bytes = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? st.st_rdev : (uint64_t)st.st_size,
-                .inode = st.st_ino,
-                .mtime_ns = time_ns(&st.st_mtim),
-                .ctime_ns = time_ns(&st.st_ctim),
-        };
+        struct node node;
+        node_from_stat(&st, &node);
         int r = S_ISLNK(st.st_mode) ? read_target(directory_fd, name, &node.link_target) : 0;
         if (r < 0)
                 return r;
