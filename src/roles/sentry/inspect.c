@@ -283,21 +283,10 @@ static bool needs_content(const struct change *change) {
                (change->difference & (NODE_EXISTENCE | NODE_TYPE | NODE_CONTENT));
 }
 
-static int no_entry(const char *name, const struct node *node, void *userdata) {
-        (void)name, (void)node, (void)userdata;
-        return -EEXIST;
-}
-
-/* A directory that came or went with what is in it is told by its files. */
-static bool is_told_by_its_files(struct sentry *sentry, const struct tree *tree,
-                                 const struct change *change) {
-        const char *relative = tree_relative(tree, change->path);
-        if (!(change->difference & NODE_EXISTENCE))
-                return false;
-        if (S_ISDIR(change->after.mode))
-                return !tree_directory_is_empty(tree, relative);
-        return S_ISDIR(change->before.mode) &&
-               catalog_list(sentry->catalog, tree->id, relative, no_entry, NULL) == -EEXIST;
+/* A new directory with something in it is told by its files. */
+static bool is_told_by_its_files(const struct tree *tree, const struct change *change) {
+        return (change->difference & NODE_EXISTENCE) && S_ISDIR(change->after.mode) &&
+               !tree_directory_is_empty(tree, tree_relative(tree, change->path));
 }
 
 int inspect_change(struct sentry *sentry, struct tree *tree, struct change *change) {
@@ -305,7 +294,7 @@ int inspect_change(struct sentry *sentry, struct tree *tree, struct change *chan
         change->tree = tree->config->path;
         change->zone = profile_zone(tree->profile, relative);
         change->php_expected = profile_expects_php(tree->profile, relative);
-        if (change->zone == ZONE_IGNORED || is_told_by_its_files(sentry, tree, change) ||
+        if (change->zone == ZONE_IGNORED || is_told_by_its_files(tree, change) ||
             ((change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) &&
              observed_has(sentry->observed, tree->id, relative, &change->after, NULL) > 0)) {
                 change_free(change);
@@ -380,20 +369,41 @@ static int inspect_refused(struct sentry *sentry, const struct observation *obse
         return inspect_change(sentry, tree, change);
 }
 
-/* As approved again, though it was written: once is a copy of identical content, twice is a change and its undoing. */
+static bool is_program_name(const char *relative) {
+        static const char *const endings[] = {".php",  ".phtml",    ".phar",    ".js",
+                                              ".twig", ".htaccess", ".user.ini"};
+        size_t length = strlen(relative);
+        for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+                size_t n = strlen(endings[i]);
+                if (length >= n && !strcasecmp(relative + length - n, endings[i]))
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * As approved again, though something was written. Once is a copy of identical content, twice is a change and
+ * its undoing. A program that came and went is one, too; the temporary files of editors and rsync are not.
+ */
 static int inspect_same(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         observed_clear(sentry->observed, tree->id, observation->relative);
-        if (!(observation->what & FILE_MODIFIED) || observation->n_closes < 2)
-                return 0;
+        bool came_and_went = (observation->what & FILE_CREATED) && (observation->what & FILE_REMOVED) &&
+                             is_program_name(observation->relative);
+        bool rewritten = (observation->what & FILE_MODIFIED) && observation->n_closes >= 2;
         enum zone zone = profile_zone(tree->profile, observation->relative);
-        if (zone == ZONE_DATA || zone == ZONE_IGNORED || release_under(sentry, observation))
+        if ((!came_and_went && !rewritten) || (zone == ZONE_DATA && !came_and_went) || zone == ZONE_IGNORED ||
+            profile_expects_php(tree->profile, observation->relative) || release_under(sentry, observation))
                 return 0;
         struct change *change = change_at(observation, CHANGE_REVERTED);
         if (!change)
                 return -ENOMEM;
         if (catalog_get(sentry->catalog, tree->id, observation->relative, &change->before) == 0)
                 node_copy(&change->before, &change->after);
+        else if (!came_and_went) {
+                change_free(change);
+                return 0;
+        }
         change->difference = NODE_CONTENT;
         return inspect_change(sentry, tree, change);
 }

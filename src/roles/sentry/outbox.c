@@ -125,6 +125,8 @@ void outbox_acknowledged(struct sentry *sentry, uint64_t id, uint64_t index) {
         if (letter->done)
                 letter->done(index, letter->userdata);
         letter_free(letter);
+        if (!outbox->n)
+                reports_flush(sentry);
 }
 
 void outbox_resend(struct sentry *sentry) {

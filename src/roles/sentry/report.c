@@ -2,8 +2,8 @@
  * Findings: changes that belong together become one, with as many files as it takes.
  *
  * The first change of a finding goes to the ledger at once; what follows by the same process (or
- * its siblings under one parent that is no server) within the window is gathered for
- * GATHER_MS and goes as updates. Critical changes are kept apart from the rest, so that a web
+ * its siblings under one parent that is no server) within the window goes as updates, gathered while the
+ * ledger is busy with what went before, at most GATHER_MS. Critical changes are kept apart from the rest, so that a web
  * shell among a thousand copied files has a headline of its own. Bounded: GROUPS_MAX open findings,
  * the least recently touched is closed first.
  */
@@ -242,7 +242,7 @@ static int group_add(struct sentry *sentry, struct group *group, const struct ve
 
         group->update = finding;
         group->update_bytes += last_evidence_bytes(finding);
-        if (group->update_bytes > GATHER_BYTES_MAX)
+        if (group->update_bytes > GATHER_BYTES_MAX || !outbox_count(sentry->outbox))
                 group_flush(sentry, group);
         int enabled = SD_EVENT_OFF;
         sd_event_source_get_enabled(sentry->reports->timer, &enabled);

@@ -103,6 +103,17 @@ int proc_read(pid_t pid, struct proc_status *ret_status) {
         return 0;
 }
 
+void proc_refresh_session(struct process *process) {
+        _cleanup_(fd_closep) int fd = open_process(process->pid);
+        if (fd < 0)
+                return;
+        uint32_t login_uid = read_number(fd, "loginuid"), session = read_number(fd, "sessionid");
+        if (!procfs_same_start(proc_start_ns(process->pid), process->start_ns))
+                return;
+        process->login_uid = login_uid;
+        process->session = session;
+}
+
 uint64_t proc_start_ns(pid_t pid) {
         struct procfs_stat now;
         return procfs_stat(pid, &now) == 0 ? now.start_ns : 0;

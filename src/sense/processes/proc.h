@@ -32,5 +32,8 @@ int proc_read(pid_t pid, struct proc_status *ret_status);
 /* Name first, because the process may be gone at any moment. */
 int proc_read_image(pid_t pid, struct proc_status *ret_status);
 
+/* Login uid and session as they are now, where it still runs. */
+void proc_refresh_session(struct process *process);
+
 /* Start time alone; 0: there is no such process. */
 uint64_t proc_start_ns(pid_t pid);

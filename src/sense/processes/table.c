@@ -306,7 +306,9 @@ static void *run_thread(void *userdata) {
         struct pollfd ready[] = {{.fd = table->connector_fd, .events = POLLIN},
                                  {.fd = table->wake_fd, .events = POLLIN}};
         /* Names must be read while the process lives; not permitted is no error. */
-        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICE);
+        struct sched_param real_time = {.sched_priority = 1};
+        if (pthread_setschedparam(pthread_self(), SCHED_RR, &real_time))
+                (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICE);
         pthread_mutex_lock(&table->lock);
         (void)scan(table);
         while (!table->is_ending && drain(table)) {
@@ -385,6 +387,9 @@ struct actor *process_table_actor(struct process_table *table, pid_t pid) {
         pthread_mutex_lock(&table->lock);
         struct actor *actor = make_actor(look_up(table, pid));
         pthread_mutex_unlock(&table->lock);
+        /* A session begins (pam_loginuid) after the process that it belongs to. */
+        if (actor && actor->n_processes)
+                proc_refresh_session(&actor->processes[0]);
         return name_users(actor);
 }
 
