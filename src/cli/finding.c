@@ -229,7 +229,7 @@ static void print_reasons(const struct page *page, const json_t *evidences) {
                         seen[n++] = text;
                         _cleanup_(freep) char *translated = output_translate(text);
                         print_label(page, n == 1 ? _("Why") : "");
-                        output_bytes(page->file, translated ?: text, INDENT);
+                        output_message(page->file, translated ?: text, INDENT);
                         fputc('\n', page->file);
                 }
 }

@@ -128,8 +128,17 @@ void output_path(FILE *file, const char *text, int indent) {
         output_bytes(file, whole ? raw.data : text, indent);
 }
 
+void output_message(FILE *file, const char *text, int indent) {
+        _cleanup_(buffer_deinit) struct buffer safe = {0};
+        if (strpbrk(text, "\n\t"))
+                output_bytes(file, text, indent);
+        else if (text_escape_lines(&safe, text, strlen(text)) >= 0)
+                print_folded(file, safe.data, (size_t)indent, (size_t)indent);
+}
+
 int output_json(FILE *file, const json_t *object) {
-        if (json_dumpf(object, file, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || fputc('\n', file) == EOF)
+        if (json_dumpf(object, file, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) < 0 ||
+            fputc('\n', file) == EOF)
                 return -EIO;
         return fflush(file) == EOF ? -errno : 0;
 }

@@ -32,6 +32,9 @@ void output_bytes(FILE *file, const char *text, int indent);
 /* The same for a string from JSON that text_to_utf8() wrote: file names, command lines. */
 void output_path(FILE *file, const char *text, int indent);
 
+/* The same for a message that text_escape() went through already: its backslashes stay as they are. */
+void output_message(FILE *file, const char *text, int indent);
+
 /* One JSON object on one line, ASCII only. Returns 0 or -errno. */
 int output_json(FILE *file, const json_t *object);
 

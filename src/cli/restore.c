@@ -74,8 +74,8 @@ static json_t *paths_array(const struct cli *cli) {
         return paths;
 }
 
-static void print_summary(const struct results *results) {
-        if (results->cli->json)
+static void print_summary(const struct results *results, int status) {
+        if (results->cli->json || (status != EXIT_DONE && !results->n_done && !results->n_failed))
                 return;
         if (!results->n_done && !results->n_failed)
                 puts(_("Nothing to do: everything is as it should be."));
@@ -123,7 +123,7 @@ int cli_restore(const struct cli *cli) {
                 json_object_set_new(request, "paths", paths_array(cli));
         int status = client_ask(cli, request, print_result, &results);
         if (status <= EXIT_NO)
-                print_summary(&results);
+                print_summary(&results, status);
         return status;
 }
 
@@ -140,7 +140,7 @@ int cli_approve(const struct cli *cli) {
                 json_object_set_new(request, "finding", json_string(cli->arguments[0]));
         int status = client_ask(cli, request, print_result, &results);
         if (status <= EXIT_NO)
-                print_summary(&results);
+                print_summary(&results, status);
         return status;
 }
 

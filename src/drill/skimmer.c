@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/i18n.h"
 #include "base/io.h"
 #include "base/message.h"
 #include "drill/guard.h"
@@ -243,11 +244,11 @@ static int listen_to_guard(struct rehearsal *rehearsal) {
 static int arm(struct rehearsal *rehearsal) {
         const struct drill_options *options = rehearsal->options;
         struct scratch *scratch = &rehearsal->scratch;
-        stage(rehearsal, "making a scratch copy");
+        stage(rehearsal, N_("making a scratch copy"));
         int r = scratch_make(scratch, options->scratch, options->tree, options->packs);
         if (r < 0)
                 return explain(rehearsal, r, "the scratch copy could not be made");
-        stage(rehearsal, "starting a guard of its own");
+        stage(rehearsal, N_("starting a guard of its own"));
         r = guard_start(&rehearsal->guard, options->binary, options->packs, scratch->path, scratch->tree,
                         scratch->profile);
         if (r == 0)
@@ -268,10 +269,10 @@ static int rehearse(struct rehearsal *rehearsal) {
         int r = arm(rehearsal);
         if (r < 0)
                 return r;
-        stage(rehearsal, "planting");
-        r = plant_init(&plants[0], "checkout template", rehearsal->scratch.template_path);
+        stage(rehearsal, N_("planting"));
+        r = plant_init(&plants[0], N_("checkout template"), rehearsal->scratch.template_path);
         if (r == 0)
-                r = plant_init(&plants[1], "upload", rehearsal->scratch.upload_path);
+                r = plant_init(&plants[1], N_("upload"), rehearsal->scratch.upload_path);
         if (r == 0)
                 r = plant_write(&plants[0], SKIMMER_LINE);
         if (r == 0)
@@ -281,7 +282,7 @@ static int rehearse(struct rehearsal *rehearsal) {
         r = follow(rehearsal);
         if (r < 0)
                 return r;
-        stage(rehearsal, "checking the proof");
+        stage(rehearsal, N_("checking the proof"));
         guard_stop(&rehearsal->guard);
         check_proof(rehearsal);
         rehearsal->result->all_held = is_answered(&plants[0]) && is_answered(&plants[1]);

@@ -35,9 +35,12 @@ static void add_reason(struct verdict *verdict, const char *reason, const char *
                 return;
         if (detail && *detail) {
                 size_t size = strnlen(detail, VERDICT_DETAIL_MAX);
+                bool whole = !detail[size];
+                while (whole && size && strchr(" \t\r\n", detail[size - 1]))
+                        size--;
                 if (buffer_append_string(&text, ": ") < 0 || text_escape(&text, detail, size) < 0)
                         return;
-                if (detail[size])
+                if (!whole)
                         buffer_append_string(&text, "…");
         }
         add_once(verdict->reasons, text.data, text.size);
