@@ -13,22 +13,47 @@
 /* Scripts get all there is; a person the newest. */
 #define PEOPLE_LIMIT 50
 
+#define RECENT_MAX 64
+
 struct printing {
         const struct cli *cli;
         bool full;
         bool colour;
         size_t n_printed;
+        char recent[RECENT_MAX][32]; /* uids on the page already: what comes for them is more of the same */
 };
+
+static bool is_recent(const struct printing *printing, const char *uid) {
+        for (size_t i = 0; i < RECENT_MAX; i++)
+                if (!strcmp(printing->recent[i], uid))
+                        return true;
+        return false;
+}
+
+/* A finding that was updated since is whole all the same where it is printed for the first time. */
+static void print_block(struct printing *printing, const json_t *finding) {
+        const char *uid = finding_uid(finding) ?: "";
+        json_auto_t *whole = NULL;
+        if (!is_recent(printing, uid)) {
+                whole = json_copy((json_t *)finding);
+                json_object_set_new(whole, "activity_id", json_integer(1));
+        }
+        snprintf(printing->recent[printing->n_printed % RECENT_MAX], sizeof(printing->recent[0]), "%s", uid);
+        if (printing->full)
+                finding_print_full(stdout, whole ?: finding, printing->colour);
+        else
+                finding_print(stdout, whole ?: finding, printing->colour);
+}
 
 static int print_line(const json_t *finding, void *userdata) {
         struct printing *printing = userdata;
+        if (printing->cli->json) {
+                if (output_json(stdout, finding) < 0)
+                        return EXIT_FAILED;
+        } else {
+                print_block(printing, finding);
+        }
         printing->n_printed++;
-        if (printing->cli->json)
-                return output_json(stdout, finding) < 0 ? EXIT_FAILED : -1;
-        if (printing->full)
-                finding_print_full(stdout, finding, printing->colour);
-        else
-                finding_print(stdout, finding, printing->colour);
         return ferror(stdout) ? EXIT_FAILED : -1;
 }
 

@@ -20,7 +20,7 @@ static void print_news(struct engine *engine, const json_t *news) {
                 json_dumpf(news, stdout, JSON_COMPACT);
                 putchar('\n');
         } else {
-                finding_print(stdout, news, isatty(STDOUT_FILENO));
+                finding_print(stdout, news, output_colour(stdout));
         }
         fflush(stdout);
 }

@@ -183,6 +183,13 @@ def test_parts_of_a_large_finding_are_joined(scratch):
     assert second["finding_info"]["uid"] == "b"
 
 
+def test_more_of_a_finding_is_called_so_only_below_it(scratch):
+    packets = [line(finding("a", ["/1"], 2)), line(finding("b", ["/2"])), line(finding("a", ["/3"], 2)), end()]
+    status, out, err = answered(["findings"], scratch, packets)
+    heads = [text for text in out.splitlines() if text.startswith("MEDIUM")]
+    assert [("(more)" in head) for head in heads] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "packets, status",
     [
