@@ -61,7 +61,13 @@ static int look_closely(struct examination *examination, int parent_fd, const ch
                 .known = known_content(examination, before),
         };
         int r = look_at(&looker, parent_fd, name, after);
+        if (r == 0 && looker.store_error == -ENOSPC && examination->may_collect &&
+            baseline_collect(examination->baseline, looker.unkept_bytes) == 0) {
+                looker.n_unkept = 0;
+                r = look_at(&looker, parent_fd, name, after);
+        }
         examination->n_hashed += looker.n_hashed;
+        examination->n_unkept += looker.n_unkept;
         return is_nothing(r) ? 0 : r;
 }
 
@@ -124,6 +130,7 @@ int baseline_examine(const struct baseline *baseline, const struct baseline_tree
                 .root_fd = root_fd,
                 .digester = digester,
                 .flags = flags,
+                .may_collect = true,
         };
         return examine_path(&examination, relative_path, ret_change);
 }

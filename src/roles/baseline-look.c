@@ -22,8 +22,9 @@ static bool wants_keeping(struct looker *looker, const struct node *node) {
 }
 
 /* A store that fails is no reason to see less. */
-static void note_unkept(struct looker *looker, int r) {
+static void note_unkept(struct looker *looker, uint64_t bytes, int r) {
         looker->n_unkept++;
+        looker->unkept_bytes += STORE_BYTES_FOR(bytes);
         if (looker->store_error == 0)
                 looker->store_error = r;
 }
@@ -54,7 +55,7 @@ static int read_content(struct looker *looker, int fd, struct node *node) {
                 return kept;
         r = hash_content(looker, fd, node);
         if (r == 0) /* so it was not the file that could not be read */
-                note_unkept(looker, kept);
+                note_unkept(looker, node->size_bytes, kept);
         return r;
 }
 
@@ -69,7 +70,7 @@ static int read_attributes(struct looker *looker, int fd, const char *name, stru
         struct digest digest;
         int kept = store_put_bytes(looker->store, bytes.data, bytes.size, &digest);
         if (kept < 0)
-                note_unkept(looker, kept);
+                note_unkept(looker, bytes.size, kept);
         return 0;
 }
 

@@ -17,7 +17,7 @@ struct looker {
         uint64_t keep_bytes_max;    /* larger content is hashed only; 0: nothing is kept */
         const struct digest *known; /* content that need not be kept; NULL: none */
 
-        uint64_t n_hashed, n_unkept; /* counted */
+        uint64_t n_hashed, n_unkept, unkept_bytes; /* counted */
         int store_error; /* of the first put that failed, -ENOSPC included; content was hashed all the same */
 };
 

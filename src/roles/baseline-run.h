@@ -50,6 +50,7 @@ struct examination {
         int root_fd; /* negative: the tree itself is gone */
         struct digester *digester;
         unsigned flags;
-        uint64_t n_hashed; /* counted */
+        bool may_collect;            /* nobody else puts meanwhile */
+        uint64_t n_hashed, n_unkept; /* counted */
 };
 int examine_path(struct examination *examination, const char *path, struct change **ret_change);

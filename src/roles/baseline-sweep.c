@@ -71,9 +71,20 @@ static int merge_new(struct suspects *suspects, const char *name, int *ret_order
         return r;
 }
 
-static bool is_unkept(const struct run *run, const struct node *approved) {
-        return run->tree->check_kept && run->tree->mirror && run->baseline->store &&
-               S_ISREG(approved->mode) && !store_has(run->baseline->store, &approved->digest);
+/* Approved, to be kept, and not there: the content or the attributes. */
+static bool is_unkept(const struct suspects *suspects, const char *name, const struct node *approved) {
+        const struct run *run = &suspects->sweep->run;
+        struct store *store = run->baseline->store;
+        if (!run->tree->check_kept || !run->tree->mirror || !store)
+                return false;
+        if (!digest_is_zero(&approved->xattr_digest) && !store_has(store, &approved->xattr_digest))
+                return true;
+        if (!S_ISREG(approved->mode) || store_has(store, &approved->digest))
+                return false;
+        _cleanup_(buffer_deinit) struct buffer path;
+        buffer_init(&path, 0);
+        return path_join(&path, suspects->directory->path, name) == 0 &&
+               approved->size_bytes <= baseline_keep_max(run->tree, run_zone(run, path.data));
 }
 
 static int merge_approved(const char *name, const struct node *approved, void *userdata) {
@@ -87,7 +98,7 @@ static int merge_approved(const char *name, const struct node *approved, void *u
         const struct node *found = &suspects->directory->entries[suspects->next++].node;
         if (S_ISDIR(approved->mode) && !S_ISDIR(found->mode))
                 return suspect_below(suspects, name);
-        if (node_stat_equal(found, approved) && !is_unkept(&suspects->sweep->run, approved) &&
+        if (node_stat_equal(found, approved) && !is_unkept(suspects, name, approved) &&
             (!S_ISLNK(found->mode) || !strcmp(found->link_target, approved->link_target)))
                 return 0;
         return suspect_name(suspects, name);
@@ -122,6 +133,7 @@ static int examine_suspect(size_t i, unsigned thread, void *userdata) {
         struct change *change = NULL;
         int r = examine_path(&examination, path, &change);
         run->lookers[thread].n_hashed += examination.n_hashed;
+        run->lookers[thread].n_unkept += examination.n_unkept;
         if (r == 1)
                 return report_change(run, change);
         if (r < 0 && r != -ENOMEM && r != -EBADMSG)

@@ -286,7 +286,7 @@ static void a_full_store_takes_no_sight(void **state) {
         make_tree();
         struct baseline_result result = take(world);
         assert_int_equal(result.n_files, 5);
-        assert_int_equal(result.n_unkept, 4);
+        assert_int_equal(result.n_unkept, 4); /* and nothing unclaimed could go */
         make_file("index.php", "<?php evil();");
         make_file("app/deep/a", "c");
         SWEPT(world, "/index.php 4\n", "/app/deep/a 4\n");
@@ -314,6 +314,42 @@ static void what_could_not_be_kept_is_kept_later(void **state) {
         assert_kept(world, "a", true);
         assert_kept(world, "b", true);
         assert_kept(world, "larger than is kept", false);
+}
+
+/* Evidence fills the store: it goes when approved content needs the room, and never the other way. */
+static void evidence_makes_room_for_what_is_approved(void **state) {
+        struct world *world = *state;
+        const struct store_options options = {.budget_bytes = 3000};
+        store_close(world->baseline.store);
+        assert_int_equal(store_open(world->state, &options, &world->baseline.store), 0);
+        struct digest digest;
+        char evidence[16];
+        for (int i = 0; i < 31; i++) {
+                snprintf(evidence, sizeof(evidence), "evidence %d", i);
+                assert_int_equal(store_put_bytes(world->baseline.store, evidence, strlen(evidence), &digest),
+                                 0);
+        }
+        make_tree();
+        assert_int_equal(take(world).n_unkept, 0);
+        assert_kept(world, "<?php pay();", true);
+        assert_kept(world, "evidence 0", false);
+        assert_kept(world, "evidence 30", true);
+
+        for (int i = 0; i < 100; i++) {
+                snprintf(evidence, sizeof(evidence), "evil %d", i);
+                make_file("index.php", evidence);
+                _cleanup_(change_freep) struct change *change = NULL;
+                assert_int_equal(
+                        baseline_examine(&world->baseline, &world->tree, "index.php", BASELINE_KEEP, &change),
+                        1);
+                assert_kept(world, evidence, true);
+        }
+        assert_kept(world, "<?php pay();", true);
+        assert_kept(world, "<?php echo 1;", true);
+        struct store_usage usage;
+        store_usage(world->baseline.store, &usage);
+        assert_true(usage.stored_bytes <= options.budget_bytes);
+        assert_false(usage.full);
 }
 
 static int stop_at_first(struct change *change, void *userdata) {
@@ -499,6 +535,7 @@ int main(void) {
                 WITH_WORLD(a_watched_tree_keeps_nothing),
                 WITH_WORLD(a_full_store_takes_no_sight),
                 WITH_WORLD(what_could_not_be_kept_is_kept_later),
+                WITH_WORLD(evidence_makes_room_for_what_is_approved),
                 WITH_WORLD(a_sweep_can_be_ended),
                 WITH_WORLD(what_a_sweep_finds_can_be_approved_at_once),
                 WITH_WORLD(progress_knows_the_whole),

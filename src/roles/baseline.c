@@ -253,6 +253,31 @@ static int take(struct run *run) {
         return r;
 }
 
+static bool is_claimed(const struct digest *digest, void *userdata) {
+        return catalog_claims(userdata, digest);
+}
+
+int baseline_collect(const struct baseline *baseline, uint64_t wanted_bytes) {
+        return store_collect(baseline->store, wanted_bytes, is_claimed, baseline->catalog);
+}
+
+/* Everything is approved now, so that what is not can make room for what found none. */
+static int keep_the_rest(const struct run *run, struct baseline_result *result) {
+        struct baseline_tree tree = *run->tree;
+        struct baseline_result rest;
+        uint64_t wanted_bytes = 0;
+        for (unsigned i = 0; i < run->n_threads; i++)
+                wanted_bytes += run->lookers[i].unkept_bytes;
+        int r = baseline_collect(run->baseline, wanted_bytes);
+        if (r < 0)
+                return r == -ENOSPC ? 0 : r;
+        tree.check_kept = true;
+        r = baseline_sweep(run->baseline, &tree, NULL, &rest);
+        if (r == 0)
+                result->n_unkept = rest.n_unkept;
+        return r;
+}
+
 int baseline_take(const struct baseline *baseline, const struct baseline_tree *tree, int64_t release,
                   const struct baseline_callbacks *callbacks, struct baseline_result *ret_result) {
         struct run run;
@@ -263,8 +288,13 @@ int baseline_take(const struct baseline *baseline, const struct baseline_tree *t
         run.begin_ns = clock_wall_ns(baseline_clock(baseline));
         if (r == 0)
                 r = take(&run);
+        struct baseline_result result = {.n_nodes = 0};
+        if (r == 0)
+                run_result(&run, &result);
+        if (r == 0 && result.n_unkept)
+                r = keep_the_rest(&run, &result);
         if (r == 0 && ret_result)
-                run_result(&run, ret_result);
+                *ret_result = result;
         run_deinit(&run);
         return r;
 }

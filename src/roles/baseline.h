@@ -19,7 +19,8 @@ struct baseline_tree {
         int64_t id;              /* catalog_add_tree() */
         bool mirror;             /* content is kept in the store */
         uint64_t data_bytes_max; /* ZONE_DATA files larger than this are hashed but not kept; 0: keep all */
-        bool check_kept; /* sweep: also keep approved content that the store lost or had no room for */
+        bool check_kept; /* sweep: also keep approved content that the store lost or had no room for; costs
+                          * a look-up a file, so: after a start, and after the store was full */
         /* The zone of a path relative to the tree; thread-safe. NULL: ZONE_NONE everywhere.
          * What is ZONE_IGNORED is left out, a directory with all that is in it. */
         enum zone (*zone)(const char *relative_path, void *userdata);
@@ -45,7 +46,7 @@ struct baseline_result {
         uint64_t n_hashed;     /* files that were read */
         uint64_t n_changes;    /* sweep: real differences */
         uint64_t n_unreadable; /* could not be read: doctor names them */
-        uint64_t n_unkept;     /* mirror: too large, or the store is full */
+        uint64_t n_unkept;     /* mirror: approved, and the store has no room for it or fails */
 };
 
 struct baseline_callbacks {
@@ -85,6 +86,12 @@ enum baseline_flags {
  */
 int baseline_examine(const struct baseline *baseline, const struct baseline_tree *tree,
                      const char *relative_path, unsigned flags, struct change **ret_change);
+
+/*
+ * Makes room in the store: what no approved state, present or past, claims goes, oldest first. The others
+ * here call it when the store is full. Returns 0 or -ENOSPC.
+ */
+int baseline_collect(const struct baseline *baseline, uint64_t wanted_bytes);
 
 /* Counts regular files and their bytes, for a progress bar. */
 int baseline_count(const struct baseline *baseline, const struct baseline_tree *tree, uint64_t *ret_files,

@@ -40,7 +40,7 @@ static uint64_t dead_bytes(const struct store *store) {
 
 /* How much has to go; 0: budget and reserve hold. */
 static uint64_t missing_bytes(struct store *store, uint64_t wanted) {
-        bool full = store->full;
+        uint64_t refused = store->refused_bytes;
         store->free_bytes = 0; /* ask the file system again */
         uint64_t stored = store_stored_bytes(store), budget = store->options.budget_bytes;
         uint64_t missing = budget && stored + wanted > budget ? stored + wanted - budget : 0;
@@ -49,7 +49,7 @@ static uint64_t missing_bytes(struct store *store, uint64_t wanted) {
                 uint64_t short_of = need > store->free_bytes ? need - store->free_bytes : 0;
                 missing = missing > short_of ? missing : short_of;
         }
-        store->full = full;
+        store->refused_bytes = refused;
         return missing;
 }
 
@@ -184,6 +184,8 @@ static int repack_until_fits(struct store *store, uint64_t wanted) {
 static int collect(struct store *store, uint64_t wanted, store_is_kept is_kept, void *userdata) {
         int r = store_flush(store);
         uint64_t missing = r == 0 ? missing_bytes(store, wanted) : 0;
+        if (r == 0 && !missing && wanted >= store->refused_bytes)
+                store->refused_bytes = 0;
         if (r < 0 || !missing)
                 return r;
         /* Some more than needed, or every next put would come back here. */
@@ -191,7 +193,7 @@ static int collect(struct store *store, uint64_t wanted, store_is_kept is_kept, 
         if (r == 0)
                 r = repack_until_fits(store, wanted);
         if (r == 0)
-                store->full = false;
+                store->refused_bytes = 0;
         return r;
 }
 

@@ -55,7 +55,7 @@ struct store {
         uint64_t n_objects, raw_bytes, large_bytes;
         uint64_t free_bytes, checked_bytes; /* of the file system; written since that was asked */
         uint64_t checked_ns;
-        bool full;
+        uint64_t refused_bytes; /* smallest put that found no room since one as large did; 0: none */
         bool rebuilt;
 
         pthread_mutex_t pool_mutex;
@@ -66,7 +66,7 @@ struct store_worker *worker_take(struct store *store);
 void worker_give(struct store *store, struct store_worker *worker);
 struct store_worker *worker_free(struct store_worker *worker);
 
-/* Is there room for so many bytes more? 0 or -ENOSPC (and `full`). */
+/* Is there room for so many bytes more? 0 or -ENOSPC (and notes it). */
 int store_reserve(struct store *store, uint64_t bytes);
 uint64_t store_stored_bytes(const struct store *store);
 /* Flushes what is pending in the index after syncing what it names. Locked. */

@@ -195,12 +195,16 @@ static int refresh_free(struct store *store, uint64_t now_ns) {
         return 0;
 }
 
+static int refuse(struct store *store, uint64_t bytes) {
+        if (!store->refused_bytes || bytes < store->refused_bytes)
+                store->refused_bytes = bytes ?: 1;
+        return -ENOSPC;
+}
+
 int store_reserve(struct store *store, uint64_t bytes) {
         uint64_t budget = store->options.budget_bytes, stored = store_stored_bytes(store);
-        if (budget && (bytes > budget || stored > budget - bytes)) {
-                store->full = true;
-                return -ENOSPC;
-        }
+        if (budget && (bytes > budget || stored > budget - bytes))
+                return refuse(store, bytes);
         uint64_t now_ns = store_now_ns(), wanted = bytes + store->options.reserve_bytes;
         bool near = store->free_bytes < wanted + store->checked_bytes + FREE_CHECK_BYTES;
         if (near || store->checked_bytes > FREE_CHECK_BYTES || now_ns - store->checked_ns > FREE_CHECK_NS) {
@@ -208,18 +212,13 @@ int store_reserve(struct store *store, uint64_t bytes) {
                 if (r < 0)
                         return r;
         }
-        if (store->free_bytes < wanted) {
-                store->full = true;
-                return -ENOSPC;
-        }
-        return 0;
+        return store->free_bytes < wanted ? refuse(store, bytes) : 0;
 }
 
 static int out_of_room(struct store *store, int r) {
         if (r != -ENOSPC && r != -EDQUOT && r != -EFBIG)
                 return r;
-        store->full = true;
-        return -ENOSPC;
+        return refuse(store, 1); /* the disk is full to the last byte */
 }
 
 static int sync_large(struct store *store) {
@@ -263,7 +262,8 @@ int store_enter(struct store *store, const struct index_entry *entry) {
         if (!entry->pack)
                 store->large_bytes += entry->stored_bytes;
         store->checked_bytes += entry->stored_bytes + RECORD_BYTES;
-        store->full = false;
+        if (entry->stored_bytes + RECORD_BYTES >= store->refused_bytes)
+                store->refused_bytes = 0;
         return 0;
 }
 
@@ -484,7 +484,7 @@ int store_usage(struct store *store, struct store_usage *ret_usage) {
                 .raw_bytes = store->raw_bytes,
                 .budget_bytes = store->options.budget_bytes,
                 .free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
-                .full = store->full,
+                .full = store->refused_bytes > 0,
                 .rebuilt = store->rebuilt,
         };
         pthread_mutex_unlock(&store->mutex);

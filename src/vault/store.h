@@ -19,6 +19,9 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 
+/* Most that an object can need on disk. */
+#define STORE_BYTES_FOR(raw_bytes) ((raw_bytes) + (raw_bytes) / 128 + 128)
+
 struct store;
 
 struct store_options {
@@ -32,7 +35,7 @@ struct store_usage {
         uint64_t raw_bytes;    /* as restored */
         uint64_t budget_bytes;
         uint64_t free_bytes; /* of the file system */
-        bool full;           /* the last put was refused for want of room */
+        bool full;           /* a put was refused for want of room, and none as large was taken since */
         bool rebuilt;        /* the index was missing or damaged when the store was opened, and made again */
 };
 
