@@ -184,6 +184,7 @@ int tree_sweep(struct sentry *sentry, struct tree *tree) {
         tree->n_files = result.n_files;
         tree->n_bytes = result.n_bytes;
         tree->swept_ns = clock_wall_ns(&clock_system);
+        sentry->n_unkept += result.n_unkept;
         look_again(sentry, &sweep);
         return r;
 }
@@ -290,10 +291,13 @@ int tree_start(struct sentry *sentry, struct tree *tree) {
         int r = tree_arm(sentry, tree);
         if (r < 0)
                 return r;
+        /* What a full or damaged vault does not hold is kept now, if it can be. */
+        tree->baseline.check_kept = true;
         if (catalog_tree_has_baseline(sentry->catalog, tree->id) == 1)
                 r = tree_sweep(sentry, tree);
         else
                 r = take_baseline(sentry, tree);
+        tree->baseline.check_kept = false;
         if (r < 0)
                 return not_armed(tree, N_("the baseline could not be taken"), r);
         return inspect_learn_hosts(sentry, tree);
