@@ -1,8 +1,10 @@
 #include "ledger/ledger.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "ledger/checkpoint.h"
 #include "ledger/writer.h"
 
@@ -220,6 +222,28 @@ int ledger_repair(struct ledger *ledger) {
         return r < 0 ? r : !files || !journal;
 }
 
+/* In its place before the key that made it is destroyed; what a failed attempt left there is overwritten. */
+static int seal_write(struct ledger *ledger, const struct seal *seal) {
+        uint8_t bytes[SEAL_BYTES];
+        seal_encode(seal, bytes);
+        int r = ledger->world->pwrite(ledger->world->userdata, ledger->seals_fd, bytes, sizeof(bytes),
+                                      seal->epoch * SEAL_BYTES);
+        return r < 0 ? r : ledger->world->sync(ledger->world->userdata, ledger->seals_fd, 0);
+}
+
+/* After a failure to replace it: the key file is still the one in memory. */
+static bool seal_key_stands(const struct ledger *ledger) {
+        _cleanup_(buffer_deinit) struct buffer bytes = {0};
+        struct seal_key key;
+        bool stands = io_read_file(ledger->keys_fd, SEAL_KEY_NAME, &bytes) == 0 &&
+                      seal_key_decode(bytes.data, bytes.size, &key) == 0 &&
+                      key.epoch == ledger->seal_key.epoch;
+        if (bytes.data)
+                explicit_bzero(bytes.data, bytes.size);
+        seal_key_erase(&key);
+        return stands;
+}
+
 int ledger_seal(struct ledger *ledger, bool force) {
         uint64_t size = ledger_size(ledger);
         if (ledger->broken)
@@ -236,23 +260,15 @@ int ledger_seal(struct ledger *ledger, bool force) {
         if (r == 0)
                 r = seal_key_advance(&key, ledger->world, &seal);
         if (r == 0)
-                r = seal_key_store(&key, ledger->world, ledger->keys_fd);
-        if (r < 0) {
-                /* which of the two keys stands on the disk is not known any more */
-                ledger->broken = true;
-                seal_key_erase(&key);
-                return r;
-        }
-        ledger->seal_key = key;
-        ledger->sealed_size = size;
-        uint8_t bytes[SEAL_BYTES];
-        seal_encode(&seal, bytes);
-        r = ledger->world->pwrite(ledger->world->userdata, ledger->seals_fd, bytes, sizeof(bytes),
-                                  seal.epoch * SEAL_BYTES);
+                r = seal_write(ledger, &seal);
         if (r == 0)
-                r = ledger->world->sync(ledger->world->userdata, ledger->seals_fd, 0);
-        if (r < 0)
-                ledger->broken = true; /* the next seal must find this one in place */
+                r = seal_key_store(&key, ledger->world, ledger->keys_fd);
+        if (r < 0 && !seal_key_stands(ledger))
+                ledger->broken = true;
+        if (r == 0) {
+                ledger->seal_key = key;
+                ledger->sealed_size = size;
+        }
         seal_key_erase(&key);
         return r < 0 ? r : 1;
 }

@@ -96,6 +96,11 @@ static int published_compare(struct ledger *ledger) {
         return 0;
 }
 
+static int seals_write(struct ledger *ledger, const void *bytes, size_t size, uint64_t offset) {
+        int r = ledger->world->pwrite(ledger->world->userdata, ledger->seals_fd, bytes, size, offset);
+        return r < 0 ? r : ledger->world->sync(ledger->world->userdata, ledger->seals_fd, 0);
+}
+
 /* The chain as the key file knows it. Only its last seal may be missing in the public file. */
 static int seals_recover(struct ledger *ledger) {
         const struct seal_key *key = &ledger->seal_key;
@@ -108,19 +113,24 @@ static int seals_recover(struct ledger *ledger) {
                                                O_RDWR | O_CREAT, 0640);
         if (ledger->seals_fd < 0)
                 return ledger->seals_fd;
+        uint8_t expected[SEAL_BYTES], found[SEAL_BYTES];
         struct stat status;
         if (fstat(ledger->seals_fd, &status) < 0)
                 return -errno;
-        if (key->epoch == 0)
-                return status.st_size == 0 ? 0 : -EBADMSG;
-        uint64_t before = (key->epoch - 1) * SEAL_BYTES;
-        if ((uint64_t)status.st_size < before || (uint64_t)status.st_size > before + SEAL_BYTES)
-                return -EBADMSG;
-        uint8_t bytes[SEAL_BYTES];
-        seal_encode(&key->last, bytes);
-        int r = ledger->world->pwrite(ledger->world->userdata, ledger->seals_fd, bytes, sizeof(bytes),
-                                      before);
-        return r < 0 ? r : ledger->world->sync(ledger->world->userdata, ledger->seals_fd, 0);
+        uint64_t size = (uint64_t)status.st_size, end = key->epoch * SEAL_BYTES;
+        if (key->epoch) {
+                uint64_t before = end - SEAL_BYTES;
+                seal_encode(&key->last, expected);
+                ssize_t n = io_pread_full(ledger->seals_fd, found, sizeof(found), before);
+                if (n != SEAL_BYTES || memcmp(expected, found, SEAL_BYTES))
+                        return size < before || n < 0
+                                       ? -EBADMSG
+                                       : seals_write(ledger, expected, sizeof(expected), before);
+        }
+        /* a seal whose key was not replaced any more: the next one takes its place */
+        if (size <= end)
+                return 0;
+        return ledger->world->truncate(ledger->world->userdata, ledger->seals_fd, end);
 }
 
 static int journal_recover(struct ledger *ledger, const struct journal_image *image) {

@@ -12,7 +12,7 @@
  *     (`log` is the SHA-256 of the log's verifier key text)
  *   STATE/keys/seal.key     "hinomi-seal-key\n", u64 epoch, seed[32], then the last seal (zeros at epoch 0)
  *
- * seal.key is replaced as a whole, so its copy of the last seal also tells that `seals` was cut off.
+ * A seal is in its place before seal.key is replaced, as a whole; so its copy of the last seal also tells that `seals` was cut off.
  *
  * Limits: entries younger than the last seal (made with the first commit, then at most once a minute) are
  * protected only by what was sent off the machine. A destroyed seed is overwritten in place as far as the

@@ -134,7 +134,8 @@ int host_journal_load(struct host *host, struct marks *marks, struct ledger_repo
 }
 
 struct chain {
-        struct verifier_key key; /* that must have signed the next seal */
+        struct verifier_key key;   /* that must have signed the next seal */
+        uint8_t signer[KEY_BYTES]; /* of the last one */
         struct digest log;
         struct seal last;
         uint64_t n;
@@ -160,6 +161,7 @@ static int chain_follow(struct chain *chain, const uint8_t bytes[static SEAL_BYT
         int r = seal_check(&seal, &chain->key);
         if (r < 0)
                 return r == -EKEYREJECTED ? 0 : r;
+        memcpy(chain->signer, chain->key.public_key, KEY_BYTES);
         memcpy(chain->key.public_key, seal.next_public_key, KEY_BYTES);
         chain->last = seal;
         chain->n++;
@@ -186,7 +188,9 @@ static int seal_key_check(const struct host *host, const struct chain *chain, st
         seal_key_erase(&key);
         if (r < 0)
                 return report_problem(report, LEDGER_KEYS_MISSING, 0, 0, "keys/" SEAL_KEY_NAME);
-        if (epoch != chain->n || memcmp(public_key, chain->key.public_key, KEY_BYTES))
+        /* one more seal than the key has made known: it ended between the two */
+        const uint8_t *expected = epoch + 1 == chain->n ? chain->signer : chain->key.public_key;
+        if ((epoch != chain->n && epoch + 1 != chain->n) || memcmp(public_key, expected, KEY_BYTES))
                 report_problem(report, LEDGER_SEALS, chain->n, epoch, NULL);
         return 0;
 }

@@ -22,6 +22,11 @@ static int system_pwrite(void *userdata, int fd, const void *data, size_t size, 
         return io_pwrite_all(fd, data, size, offset);
 }
 
+static int system_truncate(void *userdata, int fd, uint64_t size) {
+        (void)userdata;
+        return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
 static int system_sync(void *userdata, int fd, int data_only) {
         (void)userdata;
         return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
@@ -50,6 +55,7 @@ static int system_random(void *userdata, void *data, size_t size) {
 const struct ledger_world ledger_world_system = {
         .open = system_open,
         .pwrite = system_pwrite,
+        .truncate = system_truncate,
         .sync = system_sync,
         .rename = system_rename,
         .unlink = system_unlink,

@@ -13,6 +13,7 @@
 struct ledger_world {
         int (*open)(void *userdata, int directory_fd, const char *path, int flags, mode_t mode);
         int (*pwrite)(void *userdata, int fd, const void *data, size_t size, uint64_t offset);
+        int (*truncate)(void *userdata, int fd, uint64_t size);
         int (*sync)(void *userdata, int fd, int data_only);
         int (*rename)(void *userdata, int directory_fd, const char *from, const char *to);
         int (*unlink)(void *userdata, int directory_fd, const char *path, int flags);

@@ -243,12 +243,10 @@ static int seal_if_due(struct keeper *keeper, bool force) {
         if (!force && age < SEAL_EVERY_NS && !keeper->is_unsealed)
                 return 0;
         int r = ledger_seal(keeper->ledger, age >= SEAL_IDLE_NS);
-        if (r < 0)
-                return complain("seal", r);
         keeper->is_unsealed = false;
-        if (r > 0)
-                keeper->sealed_ns = now;
-        return 0;
+        if (r != 0)
+                keeper->sealed_ns = now; /* after a failure, too: once a minute is enough to try */
+        return r < 0 ? complain("seal", r) : 0;
 }
 
 /* After an error that only opening again can mend, the role ends; the parent starts it anew. */

@@ -145,6 +145,17 @@ static int disk_pwrite(void *userdata, int fd, const void *data, size_t size, ui
         return r < 0 ? r : s;
 }
 
+static int disk_truncate(void *userdata, int fd, uint64_t size) {
+        struct disk *disk = userdata;
+        char full[256];
+        int r = step(disk);
+        if (r < 0)
+                return r;
+        path_of(fd, NULL, full);
+        change_of_content(disk, CHANGE_CONTENT, full);
+        return ledger_world_system.truncate(NULL, fd, size);
+}
+
 static int disk_sync(void *userdata, int fd, int data_only) {
         struct disk *disk = userdata;
         struct stat status;
@@ -277,8 +288,8 @@ static void disk_init(struct disk *disk, unsigned fail_at, bool ends) {
                 .ends = ends,
                 .random = fail_at * 7919 + ends +
                           (getenv("FAULT_SEED") ? (unsigned)atoi(getenv("FAULT_SEED")) : 0) * 104729,
-                .world = {disk_open, disk_pwrite, disk_sync, disk_rename, disk_unlink, disk_mkdir,
-                          disk_random, NULL},
+                .world = {disk_open, disk_pwrite, disk_truncate, disk_sync, disk_rename, disk_unlink,
+                          disk_mkdir, disk_random, NULL},
         };
         disk->world.userdata = disk;
 }
