@@ -46,6 +46,8 @@ struct catalog {
         struct database database;
         pthread_mutex_t mutex; /* recursive: a visit may come back in */
 
+        int n_changes_before; /* of the connection, when the transaction began */
+
         /* The directory of the last look-up: work goes directory by directory. */
         char *directory_path;
         int64_t directory_tree, directory_id;

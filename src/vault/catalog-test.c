@@ -279,9 +279,12 @@ static void what_is_rolled_back_never_was(void **state) {
         approve_file(world, "kept/f", "1", 100);
         assert_int_equal(catalog_begin(world->catalog), 0);
         assert_int_equal(catalog_begin(world->catalog), -EALREADY);
+        assert_false(catalog_has_changes(world->catalog));
         approve_file(world, "new/f", "2", 100);
+        assert_true(catalog_has_changes(world->catalog));
         approve_file(world, "kept/f", "2", 100);
         assert_int_equal(catalog_rollback(world->catalog), 0);
+        assert_false(catalog_has_changes(world->catalog));
         assert_content(world, "kept/f", 0, "1");
         assert_content(world, "new/f", 0, NULL);
         approve_file(world, "new/f", "3", 100); /* the directory's id must not be remembered */

@@ -68,7 +68,16 @@ static bool in_transaction(const struct catalog *catalog) {
 
 int catalog_begin(struct catalog *catalog) {
         CATALOG_LOCK(catalog);
-        return in_transaction(catalog) ? -EALREADY : database_begin(&catalog->database, true);
+        if (in_transaction(catalog))
+                return -EALREADY;
+        catalog->n_changes_before = sqlite3_total_changes(catalog->database.handle);
+        return database_begin(&catalog->database, true);
+}
+
+bool catalog_has_changes(struct catalog *catalog) {
+        CATALOG_LOCK(catalog);
+        return in_transaction(catalog) &&
+               sqlite3_total_changes(catalog->database.handle) != catalog->n_changes_before;
 }
 
 /* Ids of directories made in a transaction that did not come to be are forgotten. */

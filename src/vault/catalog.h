@@ -34,6 +34,8 @@ DEFINE_CLEANUP(struct catalog *, catalog_close);
 int catalog_begin(struct catalog *catalog);
 int catalog_commit(struct catalog *catalog);
 int catalog_rollback(struct catalog *catalog);
+/* Has anything been approved since catalog_begin()? Then store_sync() comes before the commit. */
+bool catalog_has_changes(struct catalog *catalog);
 
 struct catalog_tree {
         int64_t id;

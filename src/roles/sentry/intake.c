@@ -107,7 +107,9 @@ static void look_at_due(struct sentry *sentry, bool all) {
                         waits = true;
                 }
         }
-        store_sync(sentry->store); /* content first: what is approved must be there after a power cut */
+        if (catalog_has_changes(sentry->catalog))
+                store_sync(
+                        sentry->store); /* content first: what is approved must be there after a power cut */
         catalog_commit(sentry->catalog);
         observed_commit(sentry->observed);
         sd_event_source_set_enabled(intake->timer, SD_EVENT_OFF);
