@@ -108,12 +108,13 @@ int packages_defer(struct sentry *sentry, struct tree *tree, const char *relativ
         return 1;
 }
 
-static bool is_packages_own(struct sentry *sentry, const struct path *path) {
+static bool is_packages_own(struct sentry *sentry, const struct path *path, const struct change *change) {
         _cleanup_(fd_closep) int fd = tree_open_file(path->tree, tree_relative(path->tree, path->key),
                                                      O_RDONLY | O_NONBLOCK | O_NOCTTY);
         int verdict = dpkg_check(sentry->dpkg, path->key, fd, NULL);
         return verdict == DPKG_EQUAL || verdict == DPKG_CONFFILE_EQUAL ||
-               (verdict == DPKG_GENERATED && fd < 0);
+               (verdict == DPKG_GENERATED && fd < 0) ||
+               (verdict == DPKG_REMOVED && !node_exists(&change->after));
 }
 
 struct settlement {
@@ -150,7 +151,7 @@ static void settle_path(struct sentry *sentry, struct run *run, struct path *pat
         if (baseline_examine(&baseline, &tree->baseline, relative, flags, &change) <= 0)
                 return;
         change->time_ns = clock_wall_ns(&clock_system);
-        if (is_packages_own(sentry, path)) {
+        if (is_packages_own(sentry, path, change)) {
                 catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns,
                                 release_for(sentry, settlements, n, tree));
                 observed_clear(sentry->observed, tree->id, relative);

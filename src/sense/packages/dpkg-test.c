@@ -102,6 +102,10 @@ static void conffiles_are_told_apart(void **state) {
         put(place, "etc/tool.conf", "edited\n");
         assert_int_equal(check(place, "/etc/tool.conf"), DPKG_CONFFILE_DIFFERENT);
         assert_int_equal(check(place, "/etc/new"), DPKG_GENERATED);
+        put(place, "etc/tool.conf.dpkg-dist", "etc\n");
+        assert_int_equal(check(place, "/etc/tool.conf.dpkg-dist"), DPKG_CONFFILE_EQUAL);
+        put(place, "usr/bin/tool.dpkg-dist", "one\n");
+        assert_int_equal(check(place, "/usr/bin/tool.dpkg-dist"), DPKG_FOREIGN);
 }
 
 static void diversions_are_followed(void **state) {
@@ -137,9 +141,13 @@ static void an_upgrade_is_followed(void **state) {
         assert_int_equal(rename(from, to), 0);
         assert_int_equal(check(place, "/bin/tool"), DPKG_EQUAL);
         assert_int_equal(check(place, "/usr/share/fresh"), DPKG_GENERATED);
+        assert_int_equal(check(place, "/var/made"), DPKG_REMOVED);
+        assert_int_equal(check(place, "/var/never"), DPKG_FOREIGN);
+        put(place, "var/made", "somebody's");
         assert_int_equal(check(place, "/var/made"), DPKG_FOREIGN);
         assert_int_equal(unlink(to), 0);
         assert_int_equal(check(place, "/bin/tool"), DPKG_FOREIGN);
+        assert_int_equal(dpkg_check(place->dpkg, "/usr/bin/tool", -1, NULL), DPKG_REMOVED);
 }
 
 static void malformed_files_are_passed_over(void **state) {

@@ -14,6 +14,7 @@
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 #define PACKAGES_MAX   65536
+#define GONE_MAX       65536 /* paths that packages had and have no more: the latest */
 
 /* A package's list as it was indexed. */
 struct package {
@@ -40,6 +41,8 @@ struct dpkg {
         struct entry *entries;
         size_t n_entries, capacity;
         bool unsorted;
+        uint32_t *gone; /* a ring of path hashes */
+        size_t n_gone, next_gone;
 };
 
 static const char *const merged_names[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
@@ -103,31 +106,10 @@ struct dpkg *dpkg_close(struct dpkg *dpkg) {
                         free(dpkg->packages[i].name);
                 free(dpkg->packages);
                 free(dpkg->entries);
+                free(dpkg->gone);
                 free(dpkg);
         }
         return NULL;
-}
-
-int dpkg_open(const char *root, const char *admindir, struct dpkg **ret_dpkg) {
-        char path[PATH_MAX];
-        if (!admindir) {
-                if (snprintf(path, sizeof(path), "%s/var/lib/dpkg", root) >= (int)sizeof(path))
-                        return -ENAMETOOLONG;
-                admindir = path;
-        }
-        _cleanup_(dpkg_closep) struct dpkg *dpkg = calloc(1, sizeof(*dpkg));
-        if (!dpkg)
-                return -ENOMEM;
-        dpkg->info_fd = -EBADF;
-        dpkg->admin_fd = open(admindir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (dpkg->admin_fd < 0)
-                return -errno;
-        dpkg->info_fd = openat(dpkg->admin_fd, "info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dpkg->info_fd < 0)
-                return -errno;
-        dpkg->merged = look_for_merged_usr(root);
-        *ret_dpkg = STEAL(dpkg);
-        return 0;
 }
 
 static int read_info(const struct dpkg *dpkg, const char *package, const char *kind, struct buffer *buffer) {
@@ -227,30 +209,80 @@ static int compare_entries(const void *a, const void *b) {
         return x->package < y->package ? -1 : x->package > y->package;
 }
 
-/* Drops what went or changed, reads what changed. */
-static int index_renew(struct dpkg *dpkg) {
-        size_t kept = 0;
+/* The first entry of a hash, or where it would be. */
+static size_t index_find(const struct dpkg *dpkg, uint32_t hash) {
+        size_t low = 0, high = dpkg->n_entries;
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                if (dpkg->entries[middle].hash < hash)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static bool index_has(const struct dpkg *dpkg, uint32_t hash) {
+        size_t i = index_find(dpkg, hash);
+        return i < dpkg->n_entries && dpkg->entries[i].hash == hash;
+}
+
+static void remember_gone(struct dpkg *dpkg, uint32_t hash) {
+        if (!dpkg->gone && !(dpkg->gone = calloc(GONE_MAX, sizeof(*dpkg->gone))))
+                return;
+        dpkg->gone[dpkg->next_gone] = hash;
+        dpkg->next_gone = (dpkg->next_gone + 1) % GONE_MAX;
+        if (dpkg->n_gone < GONE_MAX)
+                dpkg->n_gone++;
+}
+
+static bool is_gone(const struct dpkg *dpkg, uint32_t hash) {
+        for (size_t i = 0; i < dpkg->n_gone; i++)
+                if (dpkg->gone[i] == hash)
+                        return true;
+        return false;
+}
+
+/* Takes the entries of packages that went or changed out of the index; `ret_dropped` gets their hashes. */
+static int index_drop(struct dpkg *dpkg, uint32_t **ret_dropped, size_t *ret_n) {
+        size_t kept = 0, n = 0;
+        uint32_t *dropped = calloc(dpkg->n_entries + 1, sizeof(*dropped));
+        if (!dropped)
+                return -ENOMEM;
         for (size_t i = 0; i < dpkg->n_entries; i++) {
                 const struct package *package = &dpkg->packages[dpkg->entries[i].package];
                 if (package->present && !package->stale)
                         dpkg->entries[kept++] = dpkg->entries[i];
+                else
+                        dropped[n++] = dpkg->entries[i].hash;
         }
         dpkg->n_entries = kept;
-        for (uint32_t i = 0; i < dpkg->n_packages; i++) {
+        *ret_dropped = dropped;
+        *ret_n = n;
+        return 0;
+}
+
+/* Drops what went or changed, reads what changed. */
+static int index_renew(struct dpkg *dpkg) {
+        _cleanup_(freep) uint32_t *dropped = NULL;
+        size_t n_dropped = 0;
+        int r = index_drop(dpkg, &dropped, &n_dropped);
+        for (uint32_t i = 0; r == 0 && i < dpkg->n_packages; i++) {
                 struct package *package = &dpkg->packages[i];
                 if (!package->present)
                         package->inode = 0; /* read anew when it comes back */
                 if (!package->stale || !package->present)
                         continue;
-                int r = index_package(dpkg, i);
-                if (r < 0)
-                        return r;
-                package->stale = false;
+                r = index_package(dpkg, i);
+                package->stale = r < 0;
         }
         if (dpkg->unsorted)
                 qsort(dpkg->entries, dpkg->n_entries, sizeof(*dpkg->entries), compare_entries);
         dpkg->unsorted = false;
-        return 0;
+        for (size_t i = 0; r == 0 && i < n_dropped; i++)
+                if (!index_has(dpkg, dropped[i]))
+                        remember_gone(dpkg, dropped[i]);
+        return r;
 }
 
 static int refresh(struct dpkg *dpkg) {
@@ -269,6 +301,31 @@ static int refresh(struct dpkg *dpkg) {
         dpkg->settled = r == 0 && now_ns > mtime_ns && now_ns - mtime_ns > NS_PER_S;
         dpkg->info_mtime_ns = mtime_ns;
         return r;
+}
+
+int dpkg_open(const char *root, const char *admindir, struct dpkg **ret_dpkg) {
+        char path[PATH_MAX];
+        if (!admindir) {
+                if (snprintf(path, sizeof(path), "%s/var/lib/dpkg", root) >= (int)sizeof(path))
+                        return -ENAMETOOLONG;
+                admindir = path;
+        }
+        _cleanup_(dpkg_closep) struct dpkg *dpkg = calloc(1, sizeof(*dpkg));
+        if (!dpkg)
+                return -ENOMEM;
+        dpkg->info_fd = -EBADF;
+        dpkg->admin_fd = open(admindir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dpkg->admin_fd < 0)
+                return -errno;
+        dpkg->info_fd = openat(dpkg->admin_fd, "info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dpkg->info_fd < 0)
+                return -errno;
+        dpkg->merged = look_for_merged_usr(root);
+        int r = refresh(dpkg); /* now, so that it is known what an upgrade takes away */
+        if (r < 0)
+                return r;
+        *ret_dpkg = STEAL(dpkg);
+        return 0;
 }
 
 /* A path as it may be spelled in dpkg's files: as given, and without the /usr that a link adds. */
@@ -373,18 +430,6 @@ static int resolve_diversion(struct dpkg *dpkg, const char *path, struct search 
         return 0;
 }
 
-static size_t index_find(const struct dpkg *dpkg, uint32_t hash) {
-        size_t low = 0, high = dpkg->n_entries;
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-                if (dpkg->entries[middle].hash < hash)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low;
-}
-
 int dpkg_expected(struct dpkg *dpkg, const char *path, struct dpkg_expected *ret_expected) {
         struct dpkg_expected best = {.state = DPKG_UNOWNED};
         struct search search;
@@ -438,15 +483,33 @@ static int md5_file(int fd, uint8_t ret_md5[DPKG_MD5_BYTES]) {
         return r;
 }
 
+/* A package's own version of a configuration file, laid beside the one an administrator edited. */
+static int expected_beside(struct dpkg *dpkg, const char *path, struct dpkg_expected *expected) {
+        static const char ending[] = ".dpkg-dist";
+        size_t length = strlen(path);
+        if (expected->state != DPKG_UNOWNED || length < sizeof(ending) ||
+            strcmp(path + length - strlen(ending), ending))
+                return 0;
+        _cleanup_(freep) char *conffile = strndup(path, length - strlen(ending));
+        struct dpkg_expected beside;
+        int r = conffile ? dpkg_expected(dpkg, conffile, &beside) : -ENOMEM;
+        if (r == 0 && beside.state == DPKG_CONFFILE)
+                *expected = beside;
+        return r;
+}
+
 int dpkg_check(struct dpkg *dpkg, const char *path, int fd, char ret_package[DPKG_PACKAGE_SIZE]) {
         struct dpkg_expected expected;
         int r = dpkg_expected(dpkg, path, &expected);
+        if (r == 0)
+                r = expected_beside(dpkg, path, &expected);
         if (r < 0)
                 return r;
         if (ret_package)
                 memcpy(ret_package, expected.package, DPKG_PACKAGE_SIZE);
         if (expected.state == DPKG_UNOWNED)
-                return DPKG_FOREIGN;
+                return fd < 0 && is_gone(dpkg, path_hash(dpkg->merged, path, strlen(path))) ? DPKG_REMOVED
+                                                                                            : DPKG_FOREIGN;
         if (expected.state == DPKG_NO_SUM)
                 return DPKG_GENERATED;
         uint8_t md5[DPKG_MD5_BYTES] = {0};
@@ -461,7 +524,7 @@ int dpkg_check(struct dpkg *dpkg, const char *path, int fd, char ret_package[DPK
 
 const char *dpkg_verdict_name(enum dpkg_verdict verdict) {
         static const char *const names[] = {"equal",     "different", "conffile-equal", "conffile-different",
-                                            "generated", "foreign"};
+                                            "generated", "foreign",   "removed"};
         return (size_t)verdict < ARRAY_SIZE(names) ? names[verdict] : "unknown";
 }
 

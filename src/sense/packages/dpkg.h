@@ -57,6 +57,7 @@ enum dpkg_verdict {
         DPKG_CONFFILE_DIFFERENT, /* a configuration file that was edited, or not taken over */
         DPKG_GENERATED,          /* belongs to a package that has no sum for it */
         DPKG_FOREIGN,            /* belongs to no package */
+        DPKG_REMOVED,            /* nothing regular stands there, and a package had it that has it no more */
 };
 
 /*
