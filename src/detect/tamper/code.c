@@ -11,7 +11,7 @@
 #define WINDOW        16384
 #define LOOK_AHEAD    1024
 #define CLOSE_MAX     600
-#define BUDGET        ((size_t)24 << 20)
+#define BUDGET        ((size_t)8 << 20)
 #define SNIPPET       96
 #define LONG_LITERAL  1000
 #define STRANGE_NAMES 6
@@ -282,7 +282,7 @@ static bool names_a_server(const struct hosts *hosts) {
         return false;
 }
 
-/* What only the whole file shows. */
+/* What only the whole file shows. A program that uses up what may be spent on it was made to. */
 static void conclude(struct code *code) {
         bool php_runs = (code->php_words & PHP_EVAL) && (code->php_words & PHP_DECODE);
         bool js_runs = (code->js_words & JS_EVAL) && (code->js_words & (JS_DECODE | JS_CHAR));
@@ -290,7 +290,7 @@ static void conclude(struct code *code) {
                 code_report(code, INDICATOR_OBFUSCATED, code->first_strange);
         if (code->long_literals && (php_runs || js_runs))
                 code_report(code, INDICATOR_OBFUSCATED, code->first_long);
-        if (code->gotos >= GOTOS || code->mixed_strings >= 2)
+        if (code->gotos >= GOTOS || code->mixed_strings >= 2 || code->budget == 0)
                 code_report(code, INDICATOR_OBFUSCATED, 0);
         if (card_fields_suffice(code->js_fields) && (code->js_words & JS_READ) &&
             (code->js_words & JS_SEND) && (code->js_words & JS_ENCODE) && names_a_server(code->hosts))

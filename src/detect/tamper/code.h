@@ -39,6 +39,7 @@ struct lexer {
         bool in_element; /* JS between <script> and </script> */
         bool may_hold_php;
         unsigned lost_heredocs;
+        size_t lost_steps;
         struct token last;
 };
 

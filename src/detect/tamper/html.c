@@ -177,7 +177,7 @@ static size_t read_tag(struct markup *markup, size_t at) {
 
 void html_assay(struct view view, struct hosts *hosts, struct evidences *evidences) {
         struct markup markup = {
-                .view = view, .hosts = hosts, .evidences = evidences, .budget = (16 << 20) + 8 * view.size};
+                .view = view, .hosts = hosts, .evidences = evidences, .budget = (4 << 20) + 2 * view.size};
         for (size_t at = 0; at < view.size && markup.budget;) {
                 const unsigned char *found = memchr(view.data + at, '<', view.size - at);
                 if (!found)

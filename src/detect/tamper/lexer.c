@@ -12,7 +12,8 @@
 #define TAG_BYTES_MAX     4096
 #define HEREDOC_BYTES_MAX ((size_t)256 << 10)
 #define HEREDOCS_LOST_MAX 32
-#define PATTERN_MAX       2048
+#define PATTERN_MAX       512
+#define PATTERN_STEPS_MAX ((size_t)16 << 20) /* spent on slashes that turn out to divide */
 
 void lexer_init(struct lexer *lexer, struct view view, const struct media *media) {
         *lexer = (struct lexer){.view = view, .may_hold_php = media->has_php};
@@ -104,7 +105,9 @@ static void skip_line(struct lexer *lexer) {
 /* White space and comments; true when something was skipped. */
 static bool skip_space(struct lexer *lexer) {
         unsigned char c = peek(lexer, 0), next = peek(lexer, 1);
-        if (lexer->at < lexer->view.size && (isspace(c) || c == 0)) {
+        if (c > ' ' && c != '/' && c != '#')
+                return false;
+        if (lexer->at < lexer->view.size && c <= ' ') {
                 lexer->at++;
                 return true;
         }
@@ -123,6 +126,8 @@ static bool skip_space(struct lexer *lexer) {
 
 /* True when another language begins here. */
 static bool change_mode(struct lexer *lexer) {
+        if (peek(lexer, 0) != '?' && peek(lexer, 0) != '<')
+                return false;
         if (lexer->mode == MODE_PHP && peek(lexer, 0) == '?' && peek(lexer, 1) == '>') {
                 lexer->at += 2;
                 lexer->mode = lexer->outer;
@@ -141,17 +146,24 @@ static bool change_mode(struct lexer *lexer) {
         return false;
 }
 
+static const bool word_bytes[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+        ['_'] = true,         ['$'] = true,         [0x80 ... 0xff] = true,
+};
+
 static bool is_word_byte(unsigned char c) {
-        return isalnum(c) || c == '_' || c == '$' || c >= 0x80;
+        return word_bytes[c];
 }
 
 static void read_word(struct lexer *lexer, struct token *token) {
+        const unsigned char *start = lexer->view.data + lexer->at, *end = lexer->view.data + lexer->view.size;
+        const unsigned char *p = start + 1;
+        while (p < end && word_bytes[*p] && !(token->is_php && *p == '$'))
+                p++;
         token->kind = TOKEN_WORD;
-        size_t start = lexer->at++;
-        while (is_word_byte(peek(lexer, 0)) && !(token->is_php && peek(lexer, 0) == '$'))
-                lexer->at++;
-        token->size = (uint32_t)(lexer->at - start);
-        struct view word = {lexer->view.data + start, token->size};
+        token->size = (uint32_t)(p - start);
+        lexer->at += token->size;
+        struct view word = {start, token->size};
         token->word = token->is_php ? keyword_php(word) : keyword_js(word);
 }
 
@@ -228,10 +240,11 @@ static bool read_pattern(struct lexer *lexer, struct token *token) {
                      (last->kind == TOKEN_WORD && !(last->word & JS_OPERATOR)) ||
                      (last->kind == TOKEN_MARK && strchr(")]}", last->mark));
         bool in_class = false;
-        if (token->is_php || peek(lexer, 0) != '/' || value)
+        if (token->is_php || peek(lexer, 0) != '/' || value || lexer->lost_steps > PATTERN_STEPS_MAX)
                 return false;
         for (size_t i = 1; i < PATTERN_MAX && lexer->at + i < lexer->view.size; i++) {
                 unsigned char c = peek(lexer, i);
+                lexer->lost_steps++;
                 if (c == '\n')
                         return false;
                 if (c == '\\') {
@@ -240,6 +253,7 @@ static bool read_pattern(struct lexer *lexer, struct token *token) {
                         in_class = c == '[';
                 } else if (c == '/' && !in_class) {
                         token->kind = TOKEN_PATTERN;
+                        lexer->lost_steps -= i;
                         token->size = (uint32_t)i + 1;
                         lexer->at += i + 1;
                         return true;
@@ -253,9 +267,8 @@ static void read_token(struct lexer *lexer, struct token *token) {
         *token = (struct token){.offset = (uint32_t)lexer->at, .is_php = lexer->mode == MODE_PHP};
         if (isdigit(c)) {
                 read_number(lexer, token);
-        } else if (isalpha(c) || c == '_' || c >= 0x80 ||
-                   (c == '$' && (!token->is_php || isalpha(peek(lexer, 1)) || peek(lexer, 1) == '_' ||
-                                 peek(lexer, 1) >= 0x80))) {
+        } else if (word_bytes[c] &&
+                   (c != '$' || !token->is_php || (word_bytes[peek(lexer, 1)] && peek(lexer, 1) != '$'))) {
                 read_word(lexer, token);
         } else if ((c == '\'' || c == '"' || c == '`') && read_string(lexer, token)) {
                 return;
