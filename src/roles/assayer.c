@@ -12,7 +12,6 @@
 #include <grp.h>
 #include <malloc.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -29,7 +28,6 @@
 #define MEMORY_MAX   ((size_t)320 << 20)
 #define TAIL_BYTES   ((size_t)8 << 20)
 #define TRIM_BYTES   ((size_t)1 << 20)
-#define USER         "hinomi-assay"
 #define THRESHOLD_MB 256
 
 struct bytes {
@@ -44,14 +42,14 @@ static void bytes_deinit(struct bytes *bytes) {
 /* --- before the sandbox closes --- */
 
 static int drop_privileges(void) {
+        struct role_user user;
         if (geteuid() != 0)
                 return 0;
-        const struct passwd *user = getpwnam(USER);
-        if (!user)
-                return -ENOENT;
-        uid_t uid = user->pw_uid;
-        gid_t gid = user->pw_gid;
-        if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        int r = role_user(ROLE_ASSAYER, &user);
+        if (r < 0)
+                return r;
+        if (setgroups(0, NULL) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
+            setresuid(user.uid, user.uid, user.uid) < 0)
                 return -errno;
         return 0;
 }
@@ -80,7 +78,7 @@ static void limit_resources(void) {
 static int enter_sandbox(void) {
         int r = drop_privileges();
         if (r < 0) {
-                fprintf(stderr, "assayer: cannot become user " USER ": %s\n", strerror(-r));
+                fprintf(stderr, "assayer: cannot become its own user: %s\n", strerror(-r));
                 return r;
         }
         limit_resources();

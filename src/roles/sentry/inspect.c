@@ -197,7 +197,9 @@ static int send_hosts_task(struct sentry *sentry, struct hosts_task *task) {
         if (fd < 0)
                 return fd;
         task->id = ++sentry->inspections->next_id;
-        json_auto_t *body = json_pack("{s:s,s:I}", "type", "hosts", "id", (json_int_t)task->id);
+        const char *slash = strrchr(task->relative, '/');
+        json_auto_t *body = json_pack("{s:s,s:I,s:o}", "type", "hosts", "id", (json_int_t)task->id, "name",
+                                      json_bytes(slash ? slash + 1 : task->relative));
         return message_send(sentry->context->peers[ROLE_ASSAYER], body, &fd, 1);
 }
 

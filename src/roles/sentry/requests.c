@@ -103,6 +103,7 @@ static int diff_submit(struct diff_scope *scope, struct change *change, bool fro
         const char *relative = tree_relative(scope->tree, change->path);
         change->tree = scope->tree->config->path;
         change->zone = profile_zone(scope->tree->profile, relative);
+        change->php_expected = profile_expects_php(scope->tree->profile, relative);
         if (scope->job->n_lines >= DIFF_LINES_MAX || !is_at_or_below(relative, scope->below)) {
                 change_free(change);
                 return 0;
