@@ -11,6 +11,11 @@
 #include "detect/tamper/yara.h"
 #include "event/json.h"
 
+/* Nothing is an empty text, so that nobody below has to ask. */
+static struct view view_of(const unsigned char *data, size_t size) {
+        return data ? (struct view){data, size} : (struct view){(const unsigned char *)"", 0};
+}
+
 /* What one version of a file says. */
 struct finding_set {
         struct media media;
@@ -112,8 +117,8 @@ static int add_hosts(enum zone zone, const struct finding_set *now, const struct
 
 static int encode(const struct content_rules *rules, const struct content_request *request,
                   const struct finding_set *now, const struct finding_set *then, json_t *content) {
-        struct view after = {request->after, request->after ? request->after_size : 0};
-        struct view before = {request->before, request->before ? request->before_size : 0};
+        struct view after = view_of(request->after, request->after_size);
+        struct view before = view_of(request->before, request->before_size);
         json_t *indicators = json_object_get(content, "indicators");
         int r = report(&now->evidences, &then->evidences, indicators);
         if (r >= 0 && rules)
@@ -128,8 +133,8 @@ static int encode(const struct content_rules *rules, const struct content_reques
 }
 
 json_t *content_assay(const struct content_rules *rules, const struct content_request *request) {
-        struct view after = {request->after, request->after ? request->after_size : 0};
-        struct view before = {request->before, request->before ? request->before_size : 0};
+        struct view after = view_of(request->after, request->after_size);
+        struct view before = view_of(request->before, request->before_size);
         _cleanup_(finding_set_deinit) struct finding_set now = {0}, then = {0};
         if (assay(request->name, after, &now) < 0)
                 return NULL;
@@ -149,7 +154,7 @@ json_t *content_assay(const struct content_rules *rules, const struct content_re
 
 json_t *content_hosts(const char *name, const unsigned char *data, size_t size) {
         _cleanup_(finding_set_deinit) struct finding_set set = {0};
-        if (assay(name, (struct view){data, data ? size : 0}, &set) < 0)
+        if (assay(name, view_of(data, size), &set) < 0)
                 return NULL;
         return hosts_encode(set.hosts, ~0u, NULL);
 }

@@ -80,7 +80,9 @@ static size_t line_below(struct view text, size_t at, size_t lines) {
 
 static size_t count_newlines(const unsigned char *data, size_t size) {
         size_t n = 0;
-        for (const unsigned char *p = data; size && (p = memchr(p, '\n', (size_t)(data + size - p))); p++)
+        if (size == 0)
+                return 0;
+        for (const unsigned char *p = data; (p = memchr(p, '\n', (size_t)(data + size - p))); p++)
                 n++;
         return n;
 }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "event/json.h"
 
 #define NAME_MAX_BYTES 253
 
@@ -40,6 +41,8 @@ static bool is_host_name(const char *name, size_t size) {
         if (size < 4 || size > NAME_MAX_BYTES || name[0] == '.' || name[0] == '-' || name[size - 1] == '-')
                 return false;
         for (size_t i = 0; i < size; i++) {
+                if (!is_host_byte((unsigned char)name[i]))
+                        return false;
                 digits += isdigit((unsigned char)name[i]) != 0;
                 if (name[i] != '.')
                         continue;
@@ -254,8 +257,7 @@ json_t *hosts_encode(const struct hosts *hosts, unsigned kinds, const struct hos
                 const struct host *host = &hosts->items[i];
                 if (!(host->kinds & kinds) || (except && hosts_have(except, host->name)))
                         continue;
-                json_t *name = json_string(host->name);
-                if (name && json_array_append_new(names, name) < 0) {
+                if (json_array_append_new(names, json_bytes(host->name)) < 0) {
                         json_decref(names);
                         return NULL;
                 }

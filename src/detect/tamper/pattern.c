@@ -4,18 +4,19 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/i18n.h"
 
 static const char *find_problem(const char *text, size_t size) {
         if (size == 0)
-                return "the path is empty";
+                return N_("the path is empty");
         if (size > PATTERN_BYTES_MAX)
-                return "the path is too long";
+                return N_("the path is too long");
         if (memchr(text, 0, size))
-                return "the path contains a zero byte";
+                return N_("the path contains a zero byte");
         if (text[0] == '/')
-                return "the path must be relative to the tree, without a slash at its start";
+                return N_("the path must be relative to the tree, without a slash at its start");
         if (text[size - 1] == '/')
-                return "the path must not end in a slash; write 'directory/**' for what is below";
+                return N_("the path must not end in a slash; write 'directory/**' for what is below");
         return NULL;
 }
 
@@ -23,13 +24,13 @@ static const char *classify(const char *text, struct pattern_component *componen
         const char *start = text + component->offset;
         size_t size = component->size;
         if (size == 0)
-                return "the path has an empty component";
+                return N_("the path has an empty component");
         if ((size == 1 && start[0] == '.') || (size == 2 && !memcmp(start, "..", 2)))
-                return "the path must not contain '.' or '..'";
+                return N_("the path must not contain '.' or '..'");
         if (size == 2 && !memcmp(start, "**", 2))
                 component->kind = COMPONENT_ANY_DEPTH;
         else if (memmem(start, size, "**", 2))
-                return "'**' must stand alone between slashes";
+                return N_("'**' must stand alone between slashes");
         else if (memchr(start, '*', size) || memchr(start, '?', size))
                 component->kind = COMPONENT_WILD;
         else
@@ -43,7 +44,7 @@ static const char *split(struct pattern *pattern, size_t size) {
                 if (i < size && pattern->text[i] != '/')
                         continue;
                 if (pattern->n_components == PATTERN_COMPONENTS_MAX)
-                        return "the path has too many components";
+                        return N_("the path has too many components");
                 struct pattern_component *component = &pattern->components[pattern->n_components++];
                 component->offset = (uint16_t)start;
                 component->size = (uint16_t)(i - start);

@@ -26,7 +26,7 @@ struct pattern {
         } * components; /* owned */
 };
 
-/* Returns 0, -ENOMEM, or -EINVAL with a static sentence in ret_problem. */
+/* Returns 0, -ENOMEM, or -EINVAL with a static sentence (a msgid) in ret_problem. */
 int pattern_compile(const char *text, size_t size, struct pattern *ret_pattern, const char **ret_problem);
 void pattern_deinit(struct pattern *pattern);
 

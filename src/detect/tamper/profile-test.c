@@ -202,8 +202,9 @@ static void mistakes_have_a_place(void **state _unused_) {
                 {"profile: x\nzones: a\n", "x.yaml:2:8: expected a list"},
                 {"profile: x\nzones:\n  - a\n", "x.yaml:3:5: expected a row"},
                 {"profile: [x\n", "x.yaml:"},
+                {"profile: x\nzones: [&a b]\n", "x.yaml:2:9: anchors"},
                 {"", "x.yaml:1:1: "},
-                {"- a\n", "x.yaml:1:3: expected 'profile'"},
+                {"- a\n", "x.yaml:1:1: expected 'profile'"},
         };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 struct profile *profile = NULL;
