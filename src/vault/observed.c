@@ -19,7 +19,8 @@ static const char schema[] =
         " mode INTEGER, uid INTEGER, gid INTEGER, links INTEGER, size INTEGER, inode INTEGER, mtime INTEGER,"
         " ctime INTEGER, digest BLOB, xattr BLOB, target BLOB, PRIMARY KEY(tree, path, finding)) WITHOUT "
         "ROWID;"
-        "CREATE INDEX IF NOT EXISTS observed_finding ON observed(finding);";
+        "CREATE INDEX IF NOT EXISTS observed_finding ON observed(finding);"
+        "CREATE INDEX IF NOT EXISTS observed_digest ON observed(digest) WHERE standing=1;";
 
 static void finalizep(sqlite3_stmt **statement) {
         sqlite3_finalize(*statement);
@@ -207,6 +208,15 @@ int observed_list(struct observed *observed, const char *finding, int64_t tree, 
                         return r;
         }
         return step == SQLITE_DONE ? 0 : -EIO;
+}
+
+bool observed_claims(struct observed *observed, const struct digest *digest) {
+        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
+        if (prepare(observed, "SELECT 1 FROM observed WHERE digest=?1 AND standing=1 LIMIT 1", &statement) <
+            0)
+                return true;
+        sqlite3_bind_blob(statement, 1, digest->bytes, DIGEST_BYTES, SQLITE_STATIC);
+        return sqlite3_step(statement) != SQLITE_DONE;
 }
 
 int64_t observed_count(struct observed *observed, int64_t tree) {

@@ -42,5 +42,8 @@ typedef int (*observed_visit)(int64_t tree, const char *path, const struct node 
 int observed_list(struct observed *observed, const char *finding, int64_t tree, observed_visit visit,
                   void *userdata);
 
+/* Does unapproved content with this digest stand anywhere? For store_collect(): it is evidence of now. */
+bool observed_claims(struct observed *observed, const struct digest *digest);
+
 /* How many paths of a tree stand unapproved. */
 int64_t observed_count(struct observed *observed, int64_t tree);

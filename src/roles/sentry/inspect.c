@@ -109,6 +109,14 @@ static json_t *unseen_hosts(struct sentry *sentry, const struct tree *tree, cons
         return unseen;
 }
 
+static bool is_under_release(struct sentry *sentry, const struct tree *tree) {
+        const struct release *release;
+        for (size_t i = 0; (release = releases_get(sentry->releases, i)); i++)
+                if (release_row(release, tree->id))
+                        return true;
+        return false;
+}
+
 static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content) {
         const char *relative = tree_relative(tree, change->path);
         json_auto_t *unseen = unseen_hosts(sentry, tree, content);
@@ -121,6 +129,7 @@ static void conclude(struct sentry *sentry, struct tree *tree, struct change *ch
                 verdict_deinit(&verdict);
                 return;
         }
+        sentry->n_foreign += is_under_release(sentry, tree);
         char uid[32];
         report_change(sentry, tree, change, &verdict, json_get_string(content, "diff"), uid);
         if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) {

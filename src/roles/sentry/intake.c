@@ -132,9 +132,11 @@ static void sweep_wanted(struct sentry *sentry) {
                         report_state(sentry,
                                      N_("Something was mounted over or inside a guarded tree, or taken away"),
                                      "mount_changed", SEVERITY_HIGH, tree->config->path, NULL);
-                        tree_arm(sentry, tree);
                 }
-                if (all || mounts)
+                bool replaced = STEAL_FLAG(tree->is_replaced);
+                if (mounts || replaced)
+                        tree_rearm(sentry, tree);
+                if (all || mounts || replaced)
                         tree_sweep(sentry, tree);
         }
 }
@@ -181,7 +183,10 @@ void intake_event(const struct file_event *event, void *userdata) {
                 tree->mounts_changed = true;
                 return;
         }
-        if (profile_zone(tree->profile, tree_relative(tree, event->path)) == ZONE_IGNORED)
+        const char *relative = tree_relative(tree, event->path);
+        if (!*relative && (event->what & (FILE_CREATED | FILE_REMOVED)))
+                tree->is_replaced = true;
+        if (profile_zone(tree->profile, relative) == ZONE_IGNORED)
                 return;
         struct pending *pending = pending_for(intake, tree, event->path);
         if (!pending)

@@ -527,6 +527,37 @@ static void request_approve(struct sentry *sentry, uint64_t id, const json_t *re
 
 /* ---- releases ---- */
 
+/* What is remembered of an open release beside register/release: who holds it by a connection, and the count at its begin. */
+static struct open_release {
+        char uid[32];
+        pid_t client; /* its connection's end ends the release; 0: it does not */
+        uint64_t n_foreign;
+} open_releases[RELEASES_MAX];
+
+static struct open_release *find_open(const char *uid) {
+        for (size_t i = 0; i < ARRAY_SIZE(open_releases); i++)
+                if (!strcmp(open_releases[i].uid, uid))
+                        return &open_releases[i];
+        return NULL;
+}
+
+static void note_open(const struct sentry *sentry, const char *uid, pid_t client) {
+        struct open_release *open = find_open("");
+        if (!open)
+                return;
+        *open = (struct open_release){.client = client, .n_foreign = sentry->n_foreign};
+        snprintf(open->uid, sizeof(open->uid), "%s", uid);
+}
+
+/* Returns how many changes others made meanwhile. */
+static uint64_t forget_open(const struct sentry *sentry, const char *uid) {
+        struct open_release *open = uid ? find_open(uid) : NULL;
+        uint64_t n = open ? sentry->n_foreign - open->n_foreign : 0;
+        if (open)
+                *open = (struct open_release){.uid = ""};
+        return n;
+}
+
 static json_t *release_trees(const struct sentry *sentry, const struct release *release) {
         json_t *trees = json_array();
         for (size_t i = 0; i < sentry->n_trees; i++)
@@ -600,8 +631,7 @@ static void request_release_begin(struct sentry *sentry, uint64_t id, const json
                                 release->uid, "activity", "begin", "name", json_bytes(release->name), "trees",
                                 release_trees(sentry, release)),
                       NULL, NULL);
-        if (json_is_true(json_object_get(request, "held")))
-                requests_note_held(sentry, client, release->uid);
+        note_open(sentry, release->uid, json_is_true(json_object_get(request, "held")) ? client : 0);
         answer_end(sentry, id, 0, NULL);
 }
 
@@ -666,6 +696,8 @@ static void request_release_end(struct sentry *sentry, uint64_t id, const json_t
                 return;
         }
         finish_sum(&sum);
+        json_object_set_new(sum.json, "n_foreign",
+                            json_integer((json_int_t)forget_open(sentry, json_get_string(sum.json, "uid"))));
         if (json_is_integer(json_object_get(request, "command_status")))
                 json_object_set(sum.json, "command_status", json_object_get(request, "command_status"));
         *job = (struct release_end_job){sentry, id, sum.json};
@@ -766,30 +798,14 @@ void requests_ask(struct sentry *sentry, const json_t *message) {
         answer_end(sentry, id, 2, N_("unknown request"));
 }
 
-/* ---- releases held by a connection ---- */
-
-static struct {
-        pid_t client;
-        char uid[32];
-} held[RELEASES_MAX];
-
-void requests_note_held(struct sentry *sentry, pid_t client, const char *uid) {
-        (void)sentry;
-        for (size_t i = 0; i < ARRAY_SIZE(held); i++)
-                if (!held[i].client) {
-                        held[i].client = client;
-                        snprintf(held[i].uid, sizeof(held[i].uid), "%s", uid);
-                        return;
-                }
-}
-
 void requests_hangup(struct sentry *sentry, pid_t client) {
         sentry_drain(sentry);
-        for (size_t i = 0; i < ARRAY_SIZE(held); i++)
-                if (held[i].client == client) {
-                        pthread_mutex_lock(&sentry->releases_lock);
-                        release_end(sentry->releases, held[i].uid, note_ended, sentry);
-                        pthread_mutex_unlock(&sentry->releases_lock);
-                        held[i].client = 0;
-                }
+        for (size_t i = 0; i < ARRAY_SIZE(open_releases); i++) {
+                if (!*open_releases[i].uid || open_releases[i].client != client)
+                        continue;
+                pthread_mutex_lock(&sentry->releases_lock);
+                release_end(sentry->releases, open_releases[i].uid, note_ended, sentry);
+                pthread_mutex_unlock(&sentry->releases_lock);
+                open_releases[i] = (struct open_release){.uid = ""};
+        }
 }

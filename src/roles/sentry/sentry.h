@@ -51,6 +51,7 @@ struct tree {
         struct profile *profile;
         struct baseline_tree baseline;
         bool is_armed;
+        bool is_replaced;    /* its own path leads elsewhere now: to be armed anew and swept */
         bool mounts_changed; /* to be armed anew and swept */
         const char *reason;  /* why it is not armed; static msgid */
         uint64_t swept_ns;
@@ -96,6 +97,8 @@ struct sentry {
         bool is_armed; /* "watching" was said */
         bool is_stopping;
         uint64_t started_ns;
+        uint64_t n_foreign;                         /* changes judged in trees where a release was open */
+        uint64_t collect_failed;                    /* monotonic; 0: it did not */
         uint64_t n_refused, n_restored, n_unkept;   /* unkept: content the vault had no room for */
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
         bool clock_stepped;
@@ -111,6 +114,8 @@ struct tree *tree_of_path(struct sentry *sentry, const char *path);
 /* Path relative to the tree; points into `path`. */
 const char *tree_relative(const struct tree *tree, const char *path);
 int tree_arm(struct sentry *sentry, struct tree *tree);
+/* Where its path leads elsewhere now. */
+int tree_rearm(struct sentry *sentry, struct tree *tree);
 /* At the start: armed, then given a baseline, or compared with the one it has. */
 int tree_start(struct sentry *sentry, struct tree *tree);
 /* Compares the tree with what is approved and inspects what differs. */
@@ -202,7 +207,6 @@ bool packages_wait_for(const struct packages *packages, pid_t pid, uint64_t star
 
 /* requests.c */
 void requests_ask(struct sentry *sentry, const json_t *message);
-void requests_note_held(struct sentry *sentry, pid_t client, const char *uid);
 void requests_hangup(struct sentry *sentry, pid_t pid);
 void releases_tick(struct sentry *sentry);
 

@@ -11,7 +11,8 @@
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
 
-#define CLOCK_STEP_NS (2 * NS_PER_S)
+#define COLLECT_AGAIN_NS (600 * NS_PER_S) /* when everything was claimed */
+#define CLOCK_STEP_NS    (2 * NS_PER_S)
 
 struct checks {
         json_t *list;
@@ -103,7 +104,7 @@ static void check_vault(struct sentry *sentry, struct checks *checks) {
         if (store_usage(sentry->store, &usage) < 0)
                 check(checks, "vault.usable", "fail", NULL, N_("the vault cannot be read"),
                       N_("see the disk and the file system"));
-        else if (usage.full || sentry->n_unkept)
+        else if (usage.full)
                 check(checks, "vault.room", "fail", NULL, N_("the vault is full: new content is not kept"),
                       N_("raise vault.budget or free disk space"));
         else
@@ -187,10 +188,31 @@ json_t *state_describe(struct sentry *sentry) {
                          (json_int_t)sentry->n_restored, "n_refused", (json_int_t)sentry->n_refused);
 }
 
+static bool is_claimed(const struct digest *digest, void *userdata) {
+        struct sentry *sentry = userdata;
+        return catalog_claims(sentry->catalog, digest) || observed_claims(sentry->observed, digest);
+}
+
+/* Evidence of what was undone makes room, oldest first; what is approved, or stands unapproved, stays. */
+static void keep_vault_in_bounds(struct sentry *sentry) {
+        struct store_usage usage;
+        if (store_usage(sentry->store, &usage) < 0 || !usage.budget_bytes)
+                return;
+        uint64_t tenth = usage.budget_bytes / 10;
+        if (!usage.full && usage.stored_bytes < usage.budget_bytes - tenth / 2)
+                return;
+        if (!sentry->collect_failed ||
+            clock_monotonic_ns(&clock_system) - sentry->collect_failed > COLLECT_AGAIN_NS)
+                sentry->collect_failed = store_collect(sentry->store, tenth, is_claimed, sentry) < 0
+                                                 ? clock_monotonic_ns(&clock_system)
+                                                 : 0;
+}
+
 /* Every few seconds: a tree that was not there may be now; one whose mark or directory went is armed anew. */
 void state_tick(struct sentry *sentry) {
         look_at_clock(sentry);
         releases_tick(sentry);
+        keep_vault_in_bounds(sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 struct tree *tree = &sentry->trees[i];
                 bool was_armed = tree->is_armed;

@@ -124,6 +124,11 @@ int tree_arm(struct sentry *sentry, struct tree *tree) {
         return 0;
 }
 
+int tree_rearm(struct sentry *sentry, struct tree *tree) {
+        watch_remove_tree(sentry->watch, tree->index);
+        return tree_arm(sentry, tree);
+}
+
 struct sweep {
         struct tree *tree;
         char **paths; /* relative */
