@@ -90,7 +90,7 @@ enum protocol_answerer {
         R("restore", ANSWER_SENTRY, "paths:a at:i dry_run:b finding:s release:s all:b")                      \
         R("release-begin", ANSWER_SENTRY, "name:s! holder:s! held:b trees:a")                                \
         R("release-end", ANSWER_SENTRY, "name:s command_status:i")                                           \
-        R("releases", ANSWER_SENTRY, "limit:i")                                                              \
+        R("releases", ANSWER_ENGINE, "limit:i")                                                              \
         R("approve", ANSWER_SENTRY, "paths:a finding:s")                                                     \
         R("resume", ANSWER_SENTRY, "id:s")                                                                   \
         R("drill-record", ANSWER_ENGINE, "report:s!")

@@ -226,3 +226,14 @@ int64_t observed_count(struct observed *observed, int64_t tree) {
         sqlite3_bind_int64(statement, 1, tree);
         return sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : -1;
 }
+
+int64_t observed_count_between(struct observed *observed, int64_t tree, uint64_t from_ns, uint64_t to_ns) {
+        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
+        if (prepare(observed, "SELECT count(*) FROM observed WHERE tree=?1 AND time_ns BETWEEN ?2 AND ?3",
+                    &statement) < 0)
+                return -1;
+        sqlite3_bind_int64(statement, 1, tree);
+        sqlite3_bind_int64(statement, 2, (sqlite3_int64)from_ns);
+        sqlite3_bind_int64(statement, 3, (sqlite3_int64)to_ns);
+        return sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : -1;
+}

@@ -45,5 +45,8 @@ int observed_list(struct observed *observed, const char *finding, int64_t tree, 
 /* Does unapproved content with this digest stand anywhere? For store_collect(): it is evidence of now. */
 bool observed_claims(struct observed *observed, const struct digest *digest);
 
+/* How many reported states of a tree were noted in a span of time. */
+int64_t observed_count_between(struct observed *observed, int64_t tree, uint64_t from_ns, uint64_t to_ns);
+
 /* How many paths of a tree stand unapproved. */
 int64_t observed_count(struct observed *observed, int64_t tree);

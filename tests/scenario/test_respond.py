@@ -254,7 +254,7 @@ def test_refused_truncation_and_append(refusing, tree):
 
 
 def test_what_cannot_be_refused_is_put_back(refusing, tree, scratch):
-    """Creating, deleting and renaming have no permission event; they are undone at once."""
+    """Deleting and renaming have no permission event; they are undone at once."""
     path = tree / "lib/order.php"
     before = path.read_bytes()
     os.unlink(path)
@@ -262,7 +262,8 @@ def test_what_cannot_be_refused_is_put_back(refusing, tree, scratch):
     (scratch / "new").write_bytes(NEW)
     os.rename(scratch / "new", path)
     stands(path, before)
-    (tree / "lib/added.php").write_bytes(NEW)
+    with pytest.raises(PermissionError):
+        (tree / "lib/added.php").write_bytes(NEW)
     stands(tree / "lib/added.php", None)
 
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/message.h"
 #include "control/protocol.h"
 #include "event/finding.h"
@@ -132,6 +133,20 @@ static int request_show(struct client *client, const json_t *request) {
         return client_end(client, r < 0 ? 3 : 0, r < 0 ? "the finding cannot be read" : NULL);
 }
 
+static int send_release(const json_t *release, bool more, void *userdata) {
+        (void)more;
+        json_auto_t *line = json_pack("{s:O}", "release", release);
+        return client_line(userdata, line, false);
+}
+
+static int request_releases(struct client *client, const json_t *request) {
+        int r = findings_releases(client->engine->findings, (uint64_t)json_get_integer(request, "limit", 0),
+                                  send_release, client);
+        if (r == -EPIPE || r == -EAGAIN)
+                return r;
+        return client_end(client, r < 0 ? 3 : 0, r < 0 ? N_("the releases cannot be read") : NULL);
+}
+
 static int request_drill_record(struct client *client, const json_t *request) {
         struct engine *engine = client->engine;
         json_t *report = json_loads(json_get_string(request, "report"), JSON_REJECT_DUPLICATES, NULL);
@@ -193,9 +208,9 @@ static int client_request(struct client *client, const json_t *request) {
                 const char *name;
                 int (*handle)(struct client *client, const json_t *request);
         } own[] = {
-                {"findings", request_findings}, {"watch", start_watch},
-                {"show", request_show},         {"status", ask_sentry},
-                {"doctor", ask_sentry},         {"drill-record", request_drill_record},
+                {"findings", request_findings},         {"watch", start_watch}, {"show", request_show},
+                {"releases", request_releases},         {"status", ask_sentry}, {"doctor", ask_sentry},
+                {"drill-record", request_drill_record},
         };
         const struct protocol_request *row;
         _cleanup_(freep) char *error = NULL;

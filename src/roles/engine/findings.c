@@ -27,6 +27,7 @@ static const char schema[] =
         "CREATE INDEX IF NOT EXISTS finding_first ON finding(first);"
         "CREATE TABLE IF NOT EXISTS more(sequence INTEGER PRIMARY KEY, uid TEXT, json TEXT);"
         "CREATE INDEX IF NOT EXISTS more_uid ON more(uid, sequence);"
+        "CREATE TABLE IF NOT EXISTS release(uid TEXT PRIMARY KEY, sequence INTEGER, json TEXT) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;";
 
 static int prepare(struct findings *findings, const char *sql, sqlite3_stmt **ret_statement) {
@@ -239,6 +240,51 @@ static int apply_action(struct findings *findings, uint64_t index, const json_t 
         return 1;
 }
 
+/* The entry at a release's end adds to the one at its begin. */
+static int apply_release(struct findings *findings, uint64_t index, const json_t *release) {
+        const char *uid = json_get_string(release, "uid");
+        if (!uid)
+                return 0;
+        _cleanup_(finalizep) sqlite3_stmt *select = NULL, *insert = NULL;
+        int r = prepare(findings, "SELECT json FROM release WHERE uid=?1", &select);
+        r = r < 0 ? r : prepare(findings, "INSERT OR REPLACE INTO release VALUES(?1,?2,?3)", &insert);
+        if (r < 0)
+                return r;
+        sqlite3_bind_text(select, 1, uid, -1, SQLITE_STATIC);
+        json_auto_t *known = sqlite3_step(select) == SQLITE_ROW
+                                     ? json_loads((const char *)sqlite3_column_text(select, 0), 0, NULL)
+                                     : json_pack("{s:n}", "end");
+        json_object_update(known, (json_t *)release);
+        json_object_set_new(known, "sequence", json_integer((json_int_t)index));
+        _cleanup_(freep) char *text = known ? json_dumps(known, JSON_COMPACT) : NULL;
+        if (!text)
+                return -ENOMEM;
+        sqlite3_bind_text(insert, 1, uid, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(insert, 2, (sqlite3_int64)index);
+        sqlite3_bind_text(insert, 3, text, -1, SQLITE_STATIC);
+        return sqlite3_step(insert) == SQLITE_DONE ? 0 : -EIO;
+}
+
+int findings_releases(struct findings *findings, uint64_t limit, findings_visit visit, void *userdata) {
+        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
+        int r = prepare(
+                findings,
+                "SELECT json FROM (SELECT json, sequence FROM release ORDER BY sequence DESC LIMIT ?1)"
+                " ORDER BY sequence",
+                &statement);
+        if (r < 0)
+                return r;
+        sqlite3_bind_int64(statement, 1, limit ? (sqlite3_int64)limit : -1);
+        int step;
+        while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+                json_auto_t *release = json_loads((const char *)sqlite3_column_text(statement, 0), 0, NULL);
+                r = release ? visit(release, false, userdata) : -EBADMSG;
+                if (r < 0)
+                        return r;
+        }
+        return step == SQLITE_DONE ? 0 : -EIO;
+}
+
 static int save_next(struct findings *findings) {
         _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
         int r = prepare(findings, "INSERT OR REPLACE INTO meta VALUES('applied',?1)", &statement);
@@ -257,6 +303,8 @@ int findings_apply(struct findings *findings, uint64_t index, const json_t *entr
                 r = apply_finding(findings, index, json_object_get(entry, "finding"), ret_news);
         else if (kind && !strcmp(kind, "action"))
                 r = apply_action(findings, index, entry, ret_news);
+        else if (kind && !strcmp(kind, "release"))
+                r = apply_release(findings, index, json_object_get(entry, "release"));
         if (r < 0)
                 return r;
         findings->next++;

@@ -3,6 +3,7 @@
  *
  *   STATE/engine/findings.sqlite
  *     finding(uid, first, last, severity, created_ms, tree, json)   json as event/finding.h, with metadata
+ *     release(uid, sequence, json)                                  as in the newest entry about it
  *     more(sequence, uid, json)                                     updates of a finding with many files
  *     meta(key, value)                                              applied: entries taken over so far
  *
@@ -52,6 +53,9 @@ int findings_select(struct findings *findings, const struct findings_query *quer
 
 /* By uid, by a unique prefix of it (8 characters or more) or by ledger index. -ENOENT, -EEXIST: several. */
 int findings_get(struct findings *findings, const char *id, findings_visit visit, void *userdata);
+
+/* Releases, oldest first: what the ledger says of each, with "sequence". */
+int findings_releases(struct findings *findings, uint64_t limit, findings_visit visit, void *userdata);
 
 /* {"Critical":N, …} of those created since. */
 json_t *findings_count(struct findings *findings, uint64_t since_ms);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/i18n.h"
 #include "base/message.h"
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
@@ -109,27 +110,22 @@ static json_t *unseen_hosts(struct sentry *sentry, const struct tree *tree, cons
         return unseen;
 }
 
-static bool is_under_release(struct sentry *sentry, const struct tree *tree) {
-        const struct release *release;
-        for (size_t i = 0; (release = releases_get(sentry->releases, i)); i++)
-                if (release_row(release, tree->id))
-                        return true;
-        return false;
-}
-
 static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content) {
         const char *relative = tree_relative(tree, change->path);
         json_auto_t *unseen = unseen_hosts(sentry, tree, content);
         struct verdict verdict = {0};
         if (judge_change(change, content, unseen, &verdict) < 0)
                 return;
+        if (change->how == CHANGE_REFUSED && verdict.severity) {
+                verdict.title = N_("A change was refused");
+                json_array_append_new(verdict.types, json_string("write_refused"));
+        }
         if (verdict.severity == 0) {
                 if (change->how != CHANGE_REFUSED)
                         accept(sentry, tree, change, 0);
                 verdict_deinit(&verdict);
                 return;
         }
-        sentry->n_foreign += is_under_release(sentry, tree);
         char uid[32];
         report_change(sentry, tree, change, &verdict, json_get_string(content, "diff"), uid);
         if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) {
@@ -373,10 +369,13 @@ static int inspect_refused(struct sentry *sentry, const struct observation *obse
                 node_copy(&change->before, &change->after);
                 struct change *difference = NULL;
                 struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
-                if (baseline_examine(&baseline, &tree->baseline, observation->relative, 0, &difference) > 0)
-                        change->difference = difference->difference;
+                if (baseline_examine(&baseline, &tree->baseline, observation->relative, 0, &difference) > 0) {
+                        node_deinit(&change->after);
+                        node_copy(&difference->after, &change->after);
+                }
                 change_free(difference);
         }
+        change->difference = NODE_CONTENT;
         return inspect_change(sentry, tree, change);
 }
 

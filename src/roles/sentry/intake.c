@@ -64,19 +64,22 @@ static void look(struct sentry *sentry, const struct pending *pending) {
 
 /* Is there nothing to wait for? */
 static bool is_due(const struct pending *pending, uint64_t now_ns) {
-        unsigned at_once = FILE_CLOSED | FILE_REMOVED | FILE_ATTRIBUTES | FILE_DIRECTORY;
+        unsigned at_once = FILE_CLOSED | FILE_REMOVED | FILE_ATTRIBUTES;
         if (pending->what & at_once)
                 return true;
         if (now_ns - pending->last_ns >= SETTLE_MS * NS_PER_MS ||
             now_ns - pending->first_ns >= SETTLE_MAX_MS * NS_PER_MS)
                 return true;
+        if (pending->what & FILE_DIRECTORY)
+                return !tree_directory_is_empty(pending->tree, pending->relative);
         if (!(pending->what & FILE_CREATED) || (pending->what & FILE_MODIFIED))
                 return false;
-        /* A name that came with its content (rename, link) or that nobody will write to (symbolic link, device). */
+        if (pending->what & FILE_MOVED)
+                return true;
+        /* A further name of something, or what nobody will write to (symbolic link, device). */
         struct stat st;
-        return fstatat(pending->tree->fd, *pending->relative ? pending->relative : ".", &st,
-                       AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ||
-               !S_ISREG(st.st_mode) || st.st_size > 0 || st.st_nlink > 1;
+        return fstatat(pending->tree->fd, pending->relative, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+               !S_ISREG(st.st_mode) || st.st_nlink > 1;
 }
 
 static void put_back(struct intake *intake, struct pending *pending) {

@@ -117,7 +117,8 @@ void react(struct sentry *sentry, struct tree *tree, const struct change *change
            const struct verdict *verdict, const char *finding) {
         if (change->how == CHANGE_REFUSED) {
                 sentry->n_refused++;
-                report_action(sentry, finding, "refuse", change->path, true, change->difference == 0, NULL,
+                report_action(sentry, finding, "refuse", change->path, true,
+                              node_compare(&change->before, &change->after) == 0, NULL,
                               "the open for writing was denied");
                 return;
         }

@@ -527,35 +527,20 @@ static void request_approve(struct sentry *sentry, uint64_t id, const json_t *re
 
 /* ---- releases ---- */
 
-/* What is remembered of an open release beside register/release: who holds it by a connection, and the count at its begin. */
-static struct open_release {
+/* Releases that end with the connection that opened them. */
+static struct {
         char uid[32];
-        pid_t client; /* its connection's end ends the release; 0: it does not */
-        uint64_t n_foreign;
-} open_releases[RELEASES_MAX];
+        pid_t client;
+} held_releases[RELEASES_MAX];
 
-static struct open_release *find_open(const char *uid) {
-        for (size_t i = 0; i < ARRAY_SIZE(open_releases); i++)
-                if (!strcmp(open_releases[i].uid, uid))
-                        return &open_releases[i];
-        return NULL;
-}
-
-static void note_open(const struct sentry *sentry, const char *uid, pid_t client) {
-        struct open_release *open = find_open("");
-        if (!open)
+static void note_held(const char *uid, pid_t client) {
+        for (size_t i = 0; i < ARRAY_SIZE(held_releases); i++) {
+                if (*held_releases[i].uid)
+                        continue;
+                held_releases[i].client = client;
+                snprintf(held_releases[i].uid, sizeof(held_releases[i].uid), "%s", uid);
                 return;
-        *open = (struct open_release){.client = client, .n_foreign = sentry->n_foreign};
-        snprintf(open->uid, sizeof(open->uid), "%s", uid);
-}
-
-/* Returns how many changes others made meanwhile. */
-static uint64_t forget_open(const struct sentry *sentry, const char *uid) {
-        struct open_release *open = uid ? find_open(uid) : NULL;
-        uint64_t n = open ? sentry->n_foreign - open->n_foreign : 0;
-        if (open)
-                *open = (struct open_release){.uid = ""};
-        return n;
+        }
 }
 
 static json_t *release_trees(const struct sentry *sentry, const struct release *release) {
@@ -628,17 +613,18 @@ static void request_release_begin(struct sentry *sentry, uint64_t id, const json
                               "command_line", json_bytes(command)));
         outbox_append(sentry,
                       json_pack("{s:s,s:{s:s,s:s,s:o,s:o}}", "kind", "release", "release", "uid",
-                                release->uid, "activity", "begin", "name", json_bytes(release->name), "trees",
+                                release->uid, "kind", "hand", "name", json_bytes(release->name), "trees",
                                 release_trees(sentry, release)),
                       NULL, NULL);
-        note_open(sentry, release->uid, json_is_true(json_object_get(request, "held")) ? client : 0);
+        if (json_is_true(json_object_get(request, "held")))
+                note_held(release->uid, client);
         answer_end(sentry, id, 0, NULL);
 }
 
 struct release_sum {
         struct sentry *sentry;
         json_t *json;
-        uint64_t n_added, n_changed, n_removed;
+        uint64_t n_added, n_changed, n_removed, n_foreign;
 };
 
 static void sum_release(const struct release *release, const struct catalog_release *row, void *userdata) {
@@ -646,6 +632,9 @@ static void sum_release(const struct release *release, const struct catalog_rele
         sum->n_added += row->n_added;
         sum->n_changed += row->n_changed;
         sum->n_removed += row->n_removed;
+        int64_t foreign =
+                observed_count_between(sum->sentry->observed, row->tree, row->begin_ns, row->end_ns);
+        sum->n_foreign += foreign > 0 ? (uint64_t)foreign : 0;
         if (!sum->json)
                 sum->json =
                         json_pack("{s:s,s:o,s:s,s:o,s:o,s:o,s:b}", "uid", release->uid, "name",
@@ -658,6 +647,7 @@ static void finish_sum(struct release_sum *sum) {
         json_object_set_new(sum->json, "n_added", json_integer((json_int_t)sum->n_added));
         json_object_set_new(sum->json, "n_changed", json_integer((json_int_t)sum->n_changed));
         json_object_set_new(sum->json, "n_removed", json_integer((json_int_t)sum->n_removed));
+        json_object_set_new(sum->json, "n_foreign", json_integer((json_int_t)sum->n_foreign));
 }
 
 struct release_end_job {
@@ -696,8 +686,6 @@ static void request_release_end(struct sentry *sentry, uint64_t id, const json_t
                 return;
         }
         finish_sum(&sum);
-        json_object_set_new(sum.json, "n_foreign",
-                            json_integer((json_int_t)forget_open(sentry, json_get_string(sum.json, "uid"))));
         if (json_is_integer(json_object_get(request, "command_status")))
                 json_object_set(sum.json, "command_status", json_object_get(request, "command_status"));
         *job = (struct release_end_job){sentry, id, sum.json};
@@ -724,30 +712,6 @@ struct list_job {
         struct sentry *sentry;
         uint64_t id;
 };
-
-static int list_release(const struct catalog_release *row, void *userdata) {
-        struct list_job *job = userdata;
-        const char *tree = "";
-        for (size_t i = 0; i < job->sentry->n_trees; i++)
-                if (job->sentry->trees[i].id == row->tree)
-                        tree = job->sentry->trees[i].config->path;
-        const char *kind = !strcmp(row->kind, "release") ? "hand" : row->kind;
-        answer_line(job->sentry, job->id,
-                    json_pack("{s:{s:s,s:o,s:s,s:[o],s:o,s:o,s:I,s:I,s:I}}", "release", "uid", row->uid,
-                              "name", json_bytes(row->name), "kind", kind, "trees", json_bytes(tree), "begin",
-                              json_time(row->begin_ns), "end",
-                              row->end_ns ? json_time(row->end_ns) : json_null(), "n_added",
-                              (json_int_t)row->n_added, "n_changed", (json_int_t)row->n_changed, "n_removed",
-                              (json_int_t)row->n_removed));
-        return 0;
-}
-
-static void request_releases(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
-        (void)request, (void)client;
-        struct list_job job = {sentry, id};
-        int r = catalog_list_releases(sentry->catalog, list_release, &job);
-        answer_end(sentry, id, r < 0 ? 3 : 0, r < 0 ? N_("the catalog cannot be read") : NULL);
-}
 
 /* ---- the rest ---- */
 
@@ -783,7 +747,6 @@ void requests_ask(struct sentry *sentry, const json_t *message) {
                 {"approve", request_approve},
                 {"release-begin", request_release_begin},
                 {"release-end", request_release_end},
-                {"releases", request_releases},
                 {"resume", request_resume},
         };
         uint64_t id = (uint64_t)json_get_integer(message, "id", 0);
@@ -800,12 +763,12 @@ void requests_ask(struct sentry *sentry, const json_t *message) {
 
 void requests_hangup(struct sentry *sentry, pid_t client) {
         sentry_drain(sentry);
-        for (size_t i = 0; i < ARRAY_SIZE(open_releases); i++) {
-                if (!*open_releases[i].uid || open_releases[i].client != client)
+        for (size_t i = 0; i < ARRAY_SIZE(held_releases); i++) {
+                if (!*held_releases[i].uid || held_releases[i].client != client)
                         continue;
                 pthread_mutex_lock(&sentry->releases_lock);
-                release_end(sentry->releases, open_releases[i].uid, note_ended, sentry);
+                release_end(sentry->releases, held_releases[i].uid, note_ended, sentry);
                 pthread_mutex_unlock(&sentry->releases_lock);
-                open_releases[i] = (struct open_release){.uid = ""};
+                *held_releases[i].uid = '\0';
         }
 }

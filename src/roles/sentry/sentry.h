@@ -97,7 +97,6 @@ struct sentry {
         bool is_armed; /* "watching" was said */
         bool is_stopping;
         uint64_t started_ns;
-        uint64_t n_foreign;                         /* changes judged in trees where a release was open */
         uint64_t collect_failed;                    /* monotonic; 0: it did not */
         uint64_t n_refused, n_restored, n_unkept;   /* unkept: content the vault had no room for */
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */

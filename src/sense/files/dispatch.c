@@ -28,7 +28,8 @@ unsigned watch_what_of(uint64_t mask) {
         } table[] = {
                 {FAN_MODIFY, FILE_MODIFIED},
                 {FAN_CLOSE_WRITE, FILE_CLOSED},
-                {FAN_CREATE | FAN_MOVED_TO, FILE_CREATED},
+                {FAN_CREATE, FILE_CREATED},
+                {FAN_MOVED_TO, FILE_CREATED | FILE_MOVED},
                 {FAN_DELETE | FAN_MOVED_FROM, FILE_REMOVED},
                 {FAN_ATTRIB, FILE_ATTRIBUTES},
                 {FAN_ONDIR, FILE_DIRECTORY},

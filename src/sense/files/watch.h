@@ -28,6 +28,7 @@ enum file_what {
         FILE_DIRECTORY = 1 << 5,  /* the object is a directory */
         FILE_OVERFLOW = 1 << 6,   /* the kernel lost events: path is NULL; sweep everything */
         FILE_LINKED = 1 << 7,     /* seen through a name outside the tree; path is one inside */
+        FILE_MOVED = 1 << 9,      /* with FILE_CREATED: the name came by rename, with its content */
         FILE_MOUNTS = 1 << 8,     /* something was (un)mounted in or over a tree: path is the tree */
 };
 
