@@ -197,6 +197,7 @@ static void directories_are_listed_and_walked(void **state) {
         approve_file(world, "a/B", "", 100);
         approve(world, "a/s", &directory, 100, 0);
         approve_file(world, "a/s/deep", "", 200);
+        approve_file(world, "a0/x", "", 200);
         approve_file(world, "\xff\xff/x", "", 200);
         assert_listed(world, "", "a a-z b ");
         assert_listed(world, "a", "B s z \xff ");
@@ -204,7 +205,7 @@ static void directories_are_listed_and_walked(void **state) {
         assert_walked(world, "a", 0, "a a/B a/s a/z a/\xff a/s/deep ");
         assert_walked(world, "b", 0, "b ");
         assert_walked(world, "a/s", 100, "a/s ");
-        assert_walked(world, "", 0, "(root) a a-z b a/B a/s a/z a/\xff a/s/deep \xff\xff/x ");
+        assert_walked(world, "", 0, "(root) a a-z b a/B a/s a/z a/\xff a/s/deep a0/x \xff\xff/x ");
         assert_walked(world, "", 99, "");
 }
 
@@ -280,14 +281,14 @@ static void what_is_rolled_back_never_was(void **state) {
         assert_int_equal(catalog_begin(world->catalog), 0);
         assert_int_equal(catalog_begin(world->catalog), -EALREADY);
         assert_false(catalog_has_changes(world->catalog));
-        approve_file(world, "new/f", "2", 100);
-        assert_true(catalog_has_changes(world->catalog));
         approve_file(world, "kept/f", "2", 100);
+        assert_true(catalog_has_changes(world->catalog));
+        approve_file(world, "new/f", "2", 100); /* the last directory that was made */
         assert_int_equal(catalog_rollback(world->catalog), 0);
         assert_false(catalog_has_changes(world->catalog));
-        assert_content(world, "kept/f", 0, "1");
-        assert_content(world, "new/f", 0, NULL);
         approve_file(world, "new/f", "3", 100); /* the directory's id must not be remembered */
+        assert_content(world, "kept/f", 0, "1");
+        assert_content(world, "new/f", 99, NULL);
         reopen(world);
         assert_content(world, "new/f", 0, "3");
         assert_listed(world, "new", "f ");

@@ -342,6 +342,7 @@ static void fail_at_every(enum fault fault, unsigned step) {
                 make_scratch();
                 *plan = (struct plan){.fault = fault, .at = n};
                 int ended = run_child();
+                assert_true(!plan->unkept || fault == FAULT_ENOSPC); /* anything else is an error */
                 if (fault == FAULT_POWER) {
                         char path[128];
                         snprintf(path, sizeof(path), "%s/vault", state_path);
