@@ -185,8 +185,9 @@ static void handle_notice(struct watch *watch, const struct notice *notice) {
                 return;
         }
         if (!notice->directory) { /* the object alone: its link count changed */
-                if (notice->object && !(notice->mask & FAN_ONDIR))
-                        links_count_changed(watch->links, notice->object, notice->object_size, notice->pid);
+                if (!notice->object || (notice->mask & FAN_ONDIR) ||
+                    !links_count_changed(watch->links, notice->object, notice->object_size, notice->pid))
+                        watch->counters.n_outside++;
                 return;
         }
         struct directory *directory = locate_directory(watch, notice->directory, notice->directory_size);

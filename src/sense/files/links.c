@@ -309,7 +309,7 @@ static void follow_object(struct links *links, const uint8_t *key, size_t key_si
  * One link of ours can mean that there were two a moment ago, and that it was written through the
  * other: it is looked at as well.
  */
-void links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid) {
+bool links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid) {
         struct stat st;
         uint64_t hash = file_key_hash(key, key_size);
         struct linked **link = find_link(links, key, key_size);
@@ -317,7 +317,7 @@ void links_count_changed(struct links *links, const uint8_t *key, size_t key_siz
         if (!is_known)
                 links->recent[links->next_recent++ % RECENT_MAX] = hash;
         if (!*link && links->was_scanned && !is_known)
-                return;
+                return false;
         _cleanup_(fd_closep) int fd = locate_open(links->watch, key, key_size, O_PATH | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 if (*link)
@@ -332,6 +332,7 @@ void links_count_changed(struct links *links, const uint8_t *key, size_t key_siz
                 if (*link && st.st_nlink < 2)
                         keep_single(links, *link);
         }
+        return true;
 }
 
 void links_scan_below(struct links *links, const char *path) {

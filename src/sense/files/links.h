@@ -41,8 +41,8 @@ void links_scan_below(struct links *links, const char *path);
 void links_entry_came(struct links *links, const char *path, const uint8_t *key, size_t key_size);
 void links_entry_went(struct links *links, const char *path, const uint8_t *key, size_t key_size);
 
-/* FAN_ATTRIB without a name, done by `pid`. */
-void links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid);
+/* FAN_ATTRIB without a name, done by `pid`. False: no file of a tree. */
+bool links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid);
 
 /* Works off events of the group and a slice of the scan. True: there is more to scan. */
 bool links_dispatch(struct links *links);

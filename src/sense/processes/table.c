@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -305,9 +306,9 @@ static void *run_thread(void *userdata) {
         struct process_table *table = userdata;
         struct pollfd ready[] = {{.fd = table->connector_fd, .events = POLLIN},
                                  {.fd = table->wake_fd, .events = POLLIN}};
-        /* Names must be read while the process lives; not permitted is no error. */
-        struct sched_param real_time = {.sched_priority = 1};
-        if (pthread_setschedparam(pthread_self(), SCHED_RR, &real_time))
+        /* Names must be read while the process lives: ahead of it, where that is permitted. */
+        const struct sched_param ahead = {.sched_priority = 1};
+        if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &ahead) < 0)
                 (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICE);
         pthread_mutex_lock(&table->lock);
         (void)scan(table);
