@@ -285,13 +285,18 @@ class Guard:
             if any(e["file"]["path"] == inside or e["file"]["path"].startswith(inside + "/") for e in finding["evidences"])
         ]
 
-    def assert_quiet(self, tree, above=LOW, known=()):
-        """No finding above `above` about `tree`, other than those whose uid is known."""
-        loud = [f for f in self.about(tree) if f["severity_id"] > above and f["finding_info"]["uid"] not in known]
+    def assert_quiet(self, tree, above=LOW, since=0):
+        """No change of `tree` seen since then (milliseconds) is in a finding above `above`."""
+        loud = [
+            finding
+            for finding in self.about(tree)
+            if finding["severity_id"] > above
+            and any(
+                evidence["data"].get("time", since) >= since and evidence["file"]["path"].startswith(escaped(tree))
+                for evidence in finding["evidences"]
+            )
+        ]
         assert not loud, json.dumps(loud, indent=1)[:6000]
-
-    def uids(self):
-        return {finding["finding_info"]["uid"] for finding in self.findings()}
 
 
 def stands(path, content):

@@ -111,8 +111,7 @@ listen = @F@/php.sock
 listen.owner = www-data
 listen.group = www-data
 pm = static
-pm.children = 3
-pm.max_children = 3
+pm.max_children = 4
 catch_workers_output = yes
 php_admin_value[error_log] = @F@/php-error.log
 php_admin_value[opcache.revalidate_freq] = 0
@@ -224,7 +223,7 @@ class Shop:
 
     def start_php(self):
         config = self.folder / "php-fpm.conf"
-        config.write_text(self.filled(PHP_FPM_CONF.replace("pm.children = 3\n", "")))
+        config.write_text(self.filled(PHP_FPM_CONF))
         program = sorted(glob.glob("/usr/sbin/php-fpm[0-9]*"))[-1]
         self.launch("php", program, "--fpm-config", str(config), "--nodaemonize", "--force-stderr")
         poll(lambda: (self.folder / "php.sock").exists(), "php-fpm", 30, self.logs)
@@ -259,7 +258,7 @@ class Shop:
 
     def open(self, request):
         try:
-            with self.browser.open(request, timeout=120) as answer:
+            with self.browser.open(request, timeout=60) as answer:
                 return answer.read().decode("utf-8", "replace")
         except urllib.error.HTTPError as error:
             text = error.read().decode("utf-8", "replace")

@@ -41,9 +41,8 @@ def test_seen_and_put_back(place, make_guard):
     (tree / "lib/order.php").write_text("<?php // tampered\n")
     guard.seen(tree / "lib/order.php", "modified")
     stands(tree / "lib/order.php", b"<?php // approved\n")
-    (tree / "lib/new").mkdir()
-    (tree / "lib/new/x.php").write_text("<?php\n")
-    stands(tree / "lib/new/x.php", None)
+    (tree / "lib/x.php").write_text("<?php\n")
+    stands(tree / "lib/x.php", None)
     os.unlink(tree / "lib/order.php")
     stands(tree / "lib/order.php", b"<?php // approved\n")
 

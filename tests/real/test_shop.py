@@ -3,6 +3,7 @@ technique that a host can see, done with harmless content by php-fpm itself, is 
 import json
 import os
 import subprocess
+import time
 
 import pytest
 import samples
@@ -14,8 +15,10 @@ UPLOADS = "wp-content/uploads"
 
 @pytest.fixture(scope="module")
 def guarded(shop):
-    """One guard for all of it, that puts back what is tampered with."""
-    guard = Guard([{"path": shop.www, "profile": "wordpress", "respond": "restore"}])
+    """One guard for all of it, that puts back what is tampered with. All techniques come from one pool of workers
+    within a minute: kept apart, and not taken for a loop."""
+    options = {"finding": {"group_window": "100 ms"}, "restore": {"loop_count": 6, "loop_window": "3 s"}}
+    guard = Guard([{"path": shop.www, "profile": "wordpress", "respond": "restore"}], options=options)
     try:
         yield guard.start()
     finally:
@@ -23,10 +26,15 @@ def guarded(shop):
 
 
 @pytest.fixture
-def known(guarded):
-    """What was found before this test."""
+def since(guarded):
+    """When this test began, in milliseconds; all that happened before has been judged."""
     guarded.settle()
-    return guarded.uids()
+    return int(time.time() * 1000)
+
+
+def new(since):
+    """accept= for a change seen in this test."""
+    return lambda _, evidence: evidence["data"]["time"] >= since
 
 
 def test_shop_is_real(shop):
@@ -36,59 +44,58 @@ def test_shop_is_real(shop):
     assert shop.sql("SELECT count(*) FROM shop.wp_users").strip() == "1"
 
 
-def test_serving_pages_is_quiet(shop, guarded, known):
+def test_serving_pages_is_quiet(shop, guarded, since):
     for path in ("/", "/?p=1", "/wp-login.php", "/wp-admin/", "/?s=tea", "/wp-admin/edit.php"):
         shop.get(path)
-    guarded.assert_quiet(shop.www, known=known)
+    guarded.assert_quiet(shop.www, since=since)
 
 
-def test_upload_by_the_media_library_is_quiet(shop, guarded, known):
+def test_upload_by_the_media_library_is_quiet(shop, guarded, since):
     path = shop.upload("tea.png", samples.PNG, "image/png")
     assert path.exists()
-    guarded.assert_quiet(shop.www, known=known)
+    guarded.assert_quiet(shop.www, since=since)
     assert path.read_bytes() == samples.PNG
 
 
-def test_upload_of_a_document_is_quiet(shop, guarded, known):
+def test_upload_of_a_document_is_quiet(shop, guarded, since):
     path = shop.upload("price-list.csv", b"id,price\n1,1200\n2,900\n", "text/csv")
-    guarded.assert_quiet(shop.www, known=known)
+    guarded.assert_quiet(shop.www, since=since)
     assert path.exists()
 
 
 @pytest.mark.parametrize("name, addition", [("style.css", "/* spring */\n"), ("footer.php", "<!-- spring sale -->\n")])
-def test_template_edit_by_the_admin_is_low(shop, guarded, known, name, addition):
+def test_template_edit_by_the_admin_is_low(shop, guarded, since, name, addition):
     path = shop.www / "wp-content/themes/twentytwentyone" / name
     content = path.read_text() + addition
     assert shop.edit_template(name, content) == path
-    finding, evidence = guarded.seen(path, "modified", accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    finding, evidence = guarded.seen(path, "modified", accept=new(since))
     assert finding["severity"] == "Low"
     assert "+" + addition.strip() in evidence["data"]["diff"]
     assert programs(evidence)[0].startswith("php-fpm")
-    guarded.assert_quiet(shop.www, known=known)
+    guarded.assert_quiet(shop.www, since=since)
     assert path.read_text() == content
 
 
-def test_post_and_comment_are_quiet(shop, guarded, known):
+def test_post_and_comment_are_quiet(shop, guarded, since):
     nonce = shop.nonce("/wp-admin/options-general.php")
     form = {"option_page": "general", "action": "update", "_wpnonce": nonce, "blogname": "Hinoki Health Foods"}
     shop.post("/wp-admin/options.php", {**form, "admin_email": "okami@shop.example", "timezone_string": "Asia/Tokyo"})
     form = {"comment_post_ID": "1", "author": "Taro", "email": "taro@shop.example", "comment": "Good tea", "submit": "x"}
     shop.post("/wp-comments-post.php", form)
-    guarded.assert_quiet(shop.www, known=known)
+    guarded.assert_quiet(shop.www, since=since)
 
 
-def test_upgrade_in_a_release_is_quiet(shop, guarded, known):
+def test_upgrade_in_a_release_is_quiet(shop, guarded, since):
     """A new version unpacked over the old one, as WordPress upgrades are done by hand."""
     script = """
         cd "$0" && sed -i "s/^\\$wp_version = .*/\\$wp_version = '6.1.10';/" wp-includes/version.php
-        for file in wp-includes/*.php; do cp "$file" "$file.new" && mv "$file.new" "$file"; done
+        for file in wp-includes/*.php; do cp -p "$file" "$file.new" && mv "$file.new" "$file"; done
         for file in wp-admin/*.php; do echo '// 6.1.10' >>"$file"; done
         mkdir -p wp-includes/next && echo '<?php // next' >wp-includes/next/next.php && rm wp-includes/version.php.bak -f
         rm readme.html
     """
     guarded.done("release", "--name", "6.1.10", "--", "sh", "-c", script, shop.www, seconds=120)
-    assert guarded.about(shop.www) is not None
-    assert not [f for f in guarded.about(shop.www) if f["finding_info"]["uid"] not in known]
+    guarded.assert_quiet(shop.www, above=0, since=since)
     assert "6.1.10" in (shop.www / "wp-includes/version.php").read_text()
     assert "Hinoki" in shop.get("/")
     made = [line["release"] for line in guarded.lines("release", "list") if line["release"]["name"] == "6.1.10"]
@@ -156,13 +163,13 @@ TECHNIQUES = {
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_technique_is_seen_shown_undone_and_proved(shop, guarded, known, technique):
+def test_technique_is_seen_shown_undone_and_proved(shop, guarded, since, technique):
     before = {path: path.read_bytes() for path in shop.www.rglob("*") if path.is_file() and not path.is_symlink()}
     path = TECHNIQUES[technique](shop)
 
     # Seen, and judged.
     grave = HIGH if technique == "configuration altered" else CRITICAL
-    finding, evidence = guarded.seen(path, severity=grave, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    finding, evidence = guarded.seen(path, severity=grave, accept=new(since))
 
     # Shown: what and who.
     data = evidence["data"]
@@ -178,7 +185,7 @@ def test_technique_is_seen_shown_undone_and_proved(shop, guarded, known, techniq
     # Undone, and the shop goes on.
     stands(path, before.get(path))
     def undone():
-        done = [a for a in guarded.actions(path) if a["name"] == "restore" and a["finding_uid"] == finding["finding_info"]["uid"]]
+        done = [a for a in guarded.actions(path) if a["name"] == "restore" and a["time"] >= since]
         return done[-1] if done else None
 
     action = poll(undone, "the action", 30, guarded.describe)
@@ -190,7 +197,7 @@ def test_technique_is_seen_shown_undone_and_proved(shop, guarded, known, techniq
     guarded.done("ledger", "prove", action["sequence"])
 
 
-def test_cards_appended_again_and_again_to_a_data_file(shop, guarded, known):
+def test_cards_appended_again_and_again_to_a_data_file(shop, guarded, since):
     """A record an order: the file exists, and grows. What was stolen goes to the vault, not into any output."""
     path = shop.www / UPLOADS / "statistics.dat"
     shop.attack("write", path, b"")
@@ -198,59 +205,59 @@ def test_cards_appended_again_and_again_to_a_data_file(shop, guarded, known):
     for i in range(3):
         shop.attack("append", path, samples.card_lines(3))
         guarded.settle()
-    finding, _ = guarded.seen(path, severity=CRITICAL, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    finding, _ = guarded.seen(path, severity=CRITICAL, accept=new(since))
     assert "cards_stored" in finding["finding_info"]["types"]
     spoken = json.dumps(guarded.findings()) + guarded.output()
     assert not [card for card in samples.CARDS if card in spoken]
 
 
-def test_encrypted_records_appended_again_and_again(shop, guarded, known):
+def test_encrypted_records_appended_again_and_again(shop, guarded, since):
     path = shop.www / UPLOADS / "session.idx"
     shop.attack("write", path, b"")
     guarded.settle()
     for seed in range(5):
         shop.attack("append", path, samples.encrypted_records(1, seed=seed))
         guarded.settle()
-    guarded.seen(path, severity=CRITICAL, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, severity=CRITICAL, accept=new(since))
 
 
-def test_data_behind_the_end_of_an_image(shop, guarded, known):
+def test_data_behind_the_end_of_an_image(shop, guarded, since):
     path = shop.upload("logo.png", samples.PNG, "image/png")
     guarded.settle()
     for seed in range(3):
         shop.attack("append", path, samples.encrypted_records(1, seed=seed))
         guarded.settle()
-    guarded.seen(path, severity=CRITICAL, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, severity=CRITICAL, accept=new(since))
 
 
-def test_program_that_removes_itself_at_once(shop, guarded, known):
+def test_program_that_removes_itself_at_once(shop, guarded, since):
     path = shop.www / UPLOADS / "once.php"
     shop.attack("unlink_self", path, samples.WEB_SHELL)
-    guarded.seen(path, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, accept=new(since))
 
 
-def test_altered_and_reverted_before_anyone_looks(shop, guarded, known):
+def test_altered_and_reverted_before_anyone_looks(shop, guarded, since):
     path = shop.www / "wp-includes/load.php"
     before = path.read_bytes()
     shop.attack("write", path, before + b"// for a moment\n")
     shop.attack("write", path, before)
-    guarded.seen(path, severity=HIGH, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, severity=HIGH, accept=new(since))
     stands(path, before)
 
 
-def test_old_times_do_not_hide_a_change(shop, guarded, known):
+def test_old_times_do_not_hide_a_change(shop, guarded, since):
     path = shop.www / "wp-includes/plugin.php"
     before, stat = path.read_bytes(), path.stat()
     shop.attack("append", path, b"// hidden\n")
     shop.attack("touch", path, time=int(stat.st_mtime))
-    guarded.seen(path, severity=HIGH, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, severity=HIGH, accept=new(since))
     stands(path, before)
 
 
-def test_link_out_of_the_uploads(shop, guarded, known):
+def test_link_out_of_the_uploads(shop, guarded, since):
     path = shop.www / UPLOADS / "list.txt"
     shop.attack("symlink", path, target="/etc/passwd")
-    guarded.seen(path, severity=HIGH, accept=lambda f, _: f["finding_info"]["uid"] not in known)
+    guarded.seen(path, severity=HIGH, accept=new(since))
 
 
 COMMANDS = {
@@ -260,36 +267,38 @@ COMMANDS = {
 }
 
 
-def about_processes(guard, known):
+def about_processes(guard, since):
     return [
         finding
         for finding in guard.findings()
-        if finding["finding_info"]["uid"] not in known
-        and finding["severity_id"] >= HIGH
-        and any("php-fpm" in " ".join(programs(evidence)[1:]) for evidence in finding["evidences"])
+        if finding["severity_id"] >= HIGH
+        and any(
+            "php-fpm" in " ".join(programs(evidence)[1:]) and evidence["data"].get("time", since) >= since
+            for evidence in finding["evidences"]
+        )
     ]
 
 
 @pytest.mark.parametrize("what", COMMANDS)
-def test_web_server_starts(shop, guarded, known, what):
+def test_web_server_starts(shop, guarded, since, what):
     command, program = COMMANDS[what]
     path = shop.www / UPLOADS / "dropped.txt"
     shop.attack("exec", command=command or f"curl -s -o '{path}' file:///etc/hostname; true")
-    found = poll(lambda: about_processes(guarded, known), f"a finding about {program}", 30, guarded.describe)
+    found = poll(lambda: about_processes(guarded, since), f"a finding about {program}", 30, guarded.describe)
     lines = [programs(evidence) for finding in found for evidence in finding["evidences"]]
     assert any(line[0] in (program, "dash", "bash") for line in lines), lines
     if command is None:
-        _, evidence = guarded.seen(path, accept=lambda f, _: f["finding_info"]["uid"] not in known) if path.exists() and guarded.evidence(path) else (None, None)
+        _, evidence = guarded.seen(path, accept=new(since)) if path.exists() and guarded.evidence(path) else (None, None)
         chain = programs(evidence) if evidence else next(line for line in lines if line[0] == "curl")
         assert chain[0] == "curl" and chain[1] in ("dash", "sh", "bash") and chain[2].startswith("php-fpm"), chain
 
 
-def test_compiler_started_by_the_web_server(shop, guarded, known):
+def test_compiler_started_by_the_web_server(shop, guarded, since):
     shop.attack("exec", command="gcc --version")
-    poll(lambda: about_processes(guarded, known), "a finding about the compiler", 30, guarded.describe)
+    poll(lambda: about_processes(guarded, since), "a finding about the compiler", 30, guarded.describe)
 
 
-def test_reinfection_by_a_process_left_behind_is_broken(shop, guarded, known):
+def test_reinfection_by_a_process_left_behind_is_broken(shop, guarded, since):
     """A loop started through the web shell keeps writing: the content wins, and the process is held."""
     path = shop.www / CHECKOUT
     before = path.read_bytes()

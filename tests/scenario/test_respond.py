@@ -263,7 +263,10 @@ def test_what_cannot_be_refused_is_put_back(refusing, tree, scratch):
     os.rename(scratch / "new", path)
     stands(path, before)
     with pytest.raises(PermissionError):
+        try:
         (tree / "lib/added.php").write_bytes(NEW)
+    except PermissionError:
+        pass
     stands(tree / "lib/added.php", None)
 
 
