@@ -185,7 +185,7 @@ def test_technique_is_seen_shown_undone_and_proved(shop, guarded, since, techniq
     # Undone, and the shop goes on.
     stands(path, before.get(path))
     def undone():
-        done = [a for a in guarded.actions(path) if a["name"] == "restore" and a["time"] >= since]
+        done = [a for a in guarded.actions(path) if a["name"] == "restore" and a["sequence"] > finding["metadata"]["first_sequence"]]
         return done[-1] if done else None
 
     action = poll(undone, "the action", 30, guarded.describe)
