@@ -3,8 +3,9 @@
 
 #include "detect/tamper/code.h"
 
-#define CHARS_MIN 8
-#define CHARS_MAX 512
+#define CHARS_MIN    8
+#define CHARS_MAX    512
+#define BRACKETS_MIN 300
 
 static void report(struct code *code, enum indicator indicator, size_t i) {
         code_report(code, indicator, code_token(code, i)->offset);
@@ -72,8 +73,18 @@ static void look_at_fields(struct code *code, size_t i) {
         code->js_fields |= fields;
 }
 
+/* [][(![]+[])[+[]]…: a script written with brackets alone. */
+static void look_at_brackets(struct code *code, size_t i) {
+        const struct token *token = &code->tokens[i];
+        code->bracket_run =
+                token->kind == TOKEN_MARK && strchr("[]()!+", token->mark) ? code->bracket_run + 1 : 0;
+        if (code->bracket_run == BRACKETS_MIN)
+                report(code, INDICATOR_OBFUSCATED, i);
+}
+
 void code_js(struct code *code, size_t i) {
         const struct token *token = &code->tokens[i];
+        look_at_brackets(code, i);
         if (token->kind != TOKEN_WORD && token->kind != TOKEN_STRING)
                 return;
         look_at_fields(code, i);

@@ -134,6 +134,7 @@ struct code {
         uint32_t php_words, js_words; /* seen anywhere */
         unsigned js_fields;           /* enum card_field in scripts */
         unsigned strange_names, gotos, long_literals, mixed_strings;
+        unsigned bracket_run; /* marks of "[]()!+" since the last other token */
         uint32_t first_strange, first_long, first_field;
         bool has_php, exits_first;
 };

@@ -248,6 +248,9 @@ static void obfuscated_php(void **state _unused_) {
         check(samples, ARRAY_SIZE(samples), ZONE_CODE);
 }
 
+#define BRACKETS_20  "[]+[](![]+[])!![]([]"
+#define BRACKETS_100 BRACKETS_20 BRACKETS_20 BRACKETS_20 BRACKETS_20 BRACKETS_20
+
 static void obfuscated_js(void **state _unused_) {
         static const struct sample samples[] = {
                 {"a.js", "eval(atob('YWxlcnQoMSk='))", "obfuscated"},
@@ -261,7 +264,9 @@ static void obfuscated_js(void **state _unused_) {
                 {"a.js", "w['ev'+'al'](x)", "obfuscated"},
                 {"a.html", "<p>x</p><script>eval(atob(x))</script>", "obfuscated"},
                 {"a.twig", "{{ x }}<script type='text/javascript'>eval(unescape(x))</script>", "obfuscated"},
+                {"a.js", BRACKETS_100 BRACKETS_100 BRACKETS_100, "obfuscated"},
                 /* near misses */
+                {"a.js", BRACKETS_100 "a" BRACKETS_100, NULL},
                 {"a.js", "var g=Function('return this')();setTimeout(function(){atob(x)},1)", NULL},
                 {"a.js", "String.fromCharCode(a,b);String.fromCharCode(55296,56320,57343,1,2,3,4,5,6)", NULL},
                 {"a.js",
