@@ -46,7 +46,6 @@ rule php_shell_by_name
         technique = "T1505.003"
         severity = "critical"
     strings:
-        $tag = "<?" ascii
         $n1 = "FilesMan" fullword
         $n2 = "c99shell" nocase
         $n3 = "r57shell" nocase
@@ -59,7 +58,7 @@ rule php_shell_by_name
         $n10 = "MARIJuANA" fullword
         $n11 = "wso_version" nocase
     condition:
-        $tag and any of ($n*)
+        any of ($n*)
 }
 
 rule php_tries_every_command_function
@@ -186,12 +185,11 @@ rule php_tiny_back_door
         technique = "T1505.003"
         severity = "critical"
     strings:
-        $tag = "<?"
         $a = /\$\w{1,20}\s*=\s*\$_(GET|POST|REQUEST|COOKIE)\s*\[[^\]]{1,24}\]\s*;\s*@?\$\w{1,20}\s*\(/
         $b = /@?\$\w{1,20}\s*\(\s*\$_(GET|POST|REQUEST|COOKIE)\s*\[[^\]]{1,24}\]\s*\)/
         $c = /`\s*\$_(GET|POST|REQUEST|COOKIE)/
     condition:
-        filesize < 600 and $tag and any of ($a, $b, $c)
+        filesize < 600 and any of them
 }
 
 rule php_encoded_payload
@@ -214,11 +212,9 @@ rule php_globals_in_escapes
         technique = "T1027"
         severity = "critical"
     strings:
-        $a = /\$\{\s*"(\\x[0-9a-f]{2}|\\[0-7]{2,3}|G|L|O|B|A|S){4,10}"\s*\}\s*\[/ nocase
-        $b = "\\x"
-        $c = "\\1"
+        $a = /\$\{\s*"[GLOBAS]{0,8}(\\x[0-9a-f]{2}|\\[0-7]{2,3})/ nocase
     condition:
-        $a and ($b or $c)
+        $a
 }
 
 rule php_include_in_escapes

@@ -230,6 +230,7 @@ int role_assayer_run(const struct role_context *context) {
         int r = load_rules(context->packs, &rules);
         if (r < 0)
                 return r;
+        malloc_trim(0); /* the compiler of rules leaves more behind than the rules take */
         r = enter_sandbox();
         if (r < 0)
                 return r;

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "detect/tamper/literal.h"
 
-#define WINDOW        16384
+#define WINDOW        8192
 #define LOOK_AHEAD    1024
 #define CLOSE_MAX     600
 #define BUDGET        ((size_t)8 << 20)

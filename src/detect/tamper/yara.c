@@ -13,7 +13,7 @@
 #include "base/buffer.h"
 #include "base/io.h"
 
-#define YARA_BYTES_MAX ((size_t)8 << 20)
+#define YARA_BYTES_MAX ((size_t)2 << 20)
 #define YARA_RULES_MAX 512
 
 struct content_rules {
@@ -87,6 +87,38 @@ static int load(struct loading *loading, const char *packs, YR_RULES **ret_rules
         return r;
 }
 
+/* --- packing: what the compiler leaves has room to grow; written out and read back it is half the size --- */
+
+static size_t write_packed(const void *data, size_t size, size_t n, void *userdata) {
+        return buffer_append(userdata, data, size * n) < 0 ? 0 : n;
+}
+
+struct packed {
+        const struct buffer *buffer;
+        size_t at;
+};
+
+static size_t read_packed(void *data, size_t size, size_t n, void *userdata) {
+        struct packed *packed = userdata;
+        if (size && n > (packed->buffer->size - packed->at) / size)
+                return 0;
+        memcpy(data, packed->buffer->data + packed->at, size * n);
+        packed->at += size * n;
+        return n;
+}
+
+static void pack(YR_RULES **rules) {
+        _cleanup_(buffer_deinit) struct buffer buffer = {0};
+        struct packed packed = {.buffer = &buffer};
+        YR_STREAM out = {.user_data = &buffer, .write = write_packed};
+        YR_STREAM in = {.user_data = &packed, .read = read_packed};
+        YR_RULES *small = NULL;
+        if (yr_rules_save_stream(*rules, &out) || yr_rules_load_stream(&in, &small))
+                return;
+        yr_rules_destroy(*rules);
+        *rules = small;
+}
+
 int content_rules_load(const char *packs, struct content_rules **ret_rules, char **ret_error) {
         *ret_error = NULL;
         if (yr_initialize())
@@ -99,6 +131,7 @@ int content_rules_load(const char *packs, struct content_rules **ret_rules, char
                 yr_finalize();
                 return r;
         }
+        pack(&rules->rules);
         YR_RULE *rule;
         yr_rules_foreach(rules->rules, rule) {
                 rules->n_rules++;

@@ -9,7 +9,7 @@
 #include "detect/tamper/content.h"
 #include "detect/tamper/evidence.h"
 
-#define YARA_TIMEOUT_S 2
+#define YARA_TIMEOUT_S 1
 
 /*
  * Appends {"id":"yara","rule","severity","technique","detail"} for every rule that matches `after` and does
