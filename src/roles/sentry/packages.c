@@ -167,8 +167,9 @@ static void record(struct sentry *sentry, const struct settlement *settlement) {
         if (catalog_end_release(sentry->catalog, settlement->release, clock_wall_ns(&clock_system), &row) < 0)
                 return;
         outbox_append(sentry,
-                      json_pack("{s:s,s:{s:s,s:s,s:s,s:[o],s:I,s:I,s:I}}", "kind", "release", "release",
-                                "uid", row.uid, "name", "dpkg", "kind", "dpkg", "trees",
+                      json_pack("{s:s,s:{s:s,s:s,s:s,s:o,s:o,s:[o],s:I,s:I,s:I}}", "kind", "release",
+                                "release", "uid", row.uid, "name", "dpkg", "kind", "dpkg", "begin",
+                                json_time(row.begin_ns), "end", json_time(row.end_ns), "trees",
                                 json_bytes(settlement->tree->config->path), "n_added",
                                 (json_int_t)row.n_added, "n_changed", (json_int_t)row.n_changed, "n_removed",
                                 (json_int_t)row.n_removed),
