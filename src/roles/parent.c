@@ -48,6 +48,7 @@ static const struct {
 struct child {
         pid_t pid;
         bool ready;
+        bool stopped; /* by a signal; it does its duty again after SIGCONT */
         unsigned n_restarts;
         uint64_t first_restart_ns;
         sd_event_source *exit_source;
@@ -142,10 +143,12 @@ static void tell_roles(struct parent *parent) {
         json_t *roles = json_object();
         for (int id = 0; id < ROLE_COUNT; id++)
                 if (role_runs(id))
-                        json_object_set_new(roles, role_name(id),
-                                            json_pack("{s:b,s:i,s:I}", "up", parent->children[id].pid > 0,
-                                                      "restarts", parent->children[id].n_restarts, "pid",
-                                                      (json_int_t)parent->children[id].pid));
+                        json_object_set_new(
+                                roles, role_name(id),
+                                json_pack("{s:b,s:i,s:I}", "up",
+                                          parent->children[id].pid > 0 && !parent->children[id].stopped,
+                                          "restarts", parent->children[id].n_restarts, "pid",
+                                          (json_int_t)parent->children[id].pid));
         tell(parent, ROLE_ENGINE, json_pack("{s:s,s:o}", "type", "roles", "roles", roles));
 }
 
@@ -191,6 +194,14 @@ static void restart(struct parent *parent, enum role_id id) {
 
 static void stop_next(struct parent *parent);
 
+/* A role that stands still does not do its duty: said at once, and recorded. */
+static void on_child_stopped(struct parent *parent, enum role_id id, bool stopped) {
+        parent->children[id].stopped = stopped;
+        tell_roles(parent);
+        record(parent, json_pack("{s:s,s:s}", "name", stopped ? "role_stopped" : "role_continued", "role",
+                                 role_name(id)));
+}
+
 static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *userdata) {
         struct parent *parent = userdata;
         enum role_id id = ROLE_PARENT;
@@ -199,6 +210,10 @@ static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *u
         if (id == ROLE_COUNT)
                 return 0;
         struct child *child = &parent->children[id];
+        if (info->si_code == CLD_STOPPED || info->si_code == CLD_TRAPPED || info->si_code == CLD_CONTINUED) {
+                on_child_stopped(parent, id, info->si_code != CLD_CONTINUED);
+                return sd_event_source_set_enabled(source, SD_EVENT_ON);
+        }
         child->pid = 0;
         child->exit_source = sd_event_source_unref(child->exit_source);
         if (parent->stopping) {
@@ -269,8 +284,10 @@ static int parent_start(struct parent *parent, enum role_id id) {
                 child_exec(parent, id);
         child->pid = pid;
         child->ready = false;
+        child->stopped = false;
         child->exit_source = sd_event_source_unref(child->exit_source);
-        return sd_event_add_child(parent->event, &child->exit_source, pid, WEXITED, on_child_exit, parent);
+        return sd_event_add_child(parent->event, &child->exit_source, pid, WEXITED | WSTOPPED | WCONTINUED,
+                                  on_child_exit, parent);
 }
 
 /* Sentry first, so that nothing new comes; the ledger last, so that everything is in it. */

@@ -87,7 +87,7 @@ static int settle(struct role_context *context) {
         if (setgroups(0, NULL) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
             setresuid(user.uid, user.uid, user.uid) < 0)
                 return -errno;
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+        return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0; /* a change of user clears it */
 }
 
 int roles_main(int argc, char **argv) {
@@ -103,6 +103,7 @@ int roles_main(int argc, char **argv) {
                 return 2;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         prctl(PR_SET_NAME, role_name(context.id));
         signal(SIGINT, SIG_IGN);
         signal(SIGPIPE, SIG_IGN);

@@ -221,7 +221,8 @@ static int tell_parent(struct sentry *sentry, const char *type) {
 }
 
 static int open_parts(struct sentry *sentry) {
-        int r = intake_new(sentry, &sentry->intake);
+        int r = notes_new(&sentry->notes);
+        r = r < 0 ? r : intake_new(sentry, &sentry->intake);
         r = r < 0 ? r : inspections_new(sentry, &sentry->inspections);
         r = r < 0 ? r : reports_new(sentry, &sentry->reports);
         r = r < 0 ? r : outbox_new(sentry, &sentry->outbox);
@@ -254,6 +255,7 @@ static void close_all(struct sentry *sentry) {
         mailbox_free(sentry->mailbox);
         packages_free(sentry->packages);
         outbox_free(sentry->outbox);
+        notes_free(sentry->notes);
         reports_free(sentry->reports);
         inspections_free(sentry->inspections);
         intake_free(sentry->intake);

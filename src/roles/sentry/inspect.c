@@ -95,7 +95,7 @@ size_t inspections_count(const struct inspections *inspections) {
 static void accept(struct sentry *sentry, struct tree *tree, const struct change *change, int64_t release) {
         const char *relative = tree_relative(tree, change->path);
         catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns, release);
-        observed_clear(sentry->observed, tree->id, relative);
+        notes_clear(sentry, tree, relative);
 }
 
 /* Hosts that `content` names anew and that no file of the application names. */
@@ -111,7 +111,6 @@ static json_t *unseen_hosts(struct sentry *sentry, const struct tree *tree, cons
 }
 
 static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content) {
-        const char *relative = tree_relative(tree, change->path);
         json_auto_t *unseen = unseen_hosts(sentry, tree, content);
         struct verdict verdict = {0};
         if (judge_change(change, content, unseen, &verdict) < 0)
@@ -128,13 +127,9 @@ static void conclude(struct sentry *sentry, struct tree *tree, struct change *ch
         }
         char uid[32];
         report_change(sentry, tree, change, &verdict, json_get_string(content, "diff"), uid);
-        if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) {
-                if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW)
-                        accept(sentry, tree, change, 0);
-                observed_set(sentry->observed, tree->id, relative, uid, &change->after, change->time_ns);
-                if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW)
-                        observed_clear(sentry->observed, tree->id, relative);
-        }
+        if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW &&
+            (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND))
+                accept(sentry, tree, change, 0);
         react(sentry, tree, change, &verdict, uid);
         verdict_deinit(&verdict);
 }
@@ -303,7 +298,7 @@ int inspect_change(struct sentry *sentry, struct tree *tree, struct change *chan
         change->php_expected = profile_expects_php(tree->profile, relative);
         if (change->zone == ZONE_IGNORED || is_told_by_its_files(tree, change) ||
             ((change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) &&
-             observed_has(sentry->observed, tree->id, relative, &change->after, NULL) > 0)) {
+             notes_has(sentry, tree, relative, &change->after))) {
                 change_free(change);
                 return 0;
         }
@@ -397,7 +392,7 @@ static bool is_program_name(const char *relative) {
  */
 static int inspect_same(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
-        observed_clear(sentry->observed, tree->id, observation->relative);
+        notes_clear(sentry, tree, observation->relative);
         bool came_and_went = (observation->what & FILE_CREATED) && (observation->what & FILE_REMOVED) &&
                              is_program_name(observation->relative);
         bool rewritten = (observation->what & FILE_MODIFIED) && observation->n_closes >= 2;

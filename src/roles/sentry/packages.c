@@ -154,7 +154,7 @@ static void settle_path(struct sentry *sentry, struct run *run, struct path *pat
         if (is_packages_own(sentry, path, change)) {
                 catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns,
                                 release_for(sentry, settlements, n, tree));
-                observed_clear(sentry->observed, tree->id, relative);
+                notes_clear(sentry, tree, relative);
                 change_free(change);
                 return;
         }

@@ -103,7 +103,7 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         if (done && result.verified) {
                 if (node_exists(&result.after))
                         catalog_touch(sentry->catalog, tree->id, relative, &result.after);
-                observed_clear(sentry->observed, tree->id, relative);
+                notes_clear(sentry, tree, relative);
                 sentry->n_restored++;
         }
         report_action(sentry, finding, "restore", change->path, done, done && result.verified, undo,

@@ -100,7 +100,9 @@ static void cut_diffs(json_t *finding) {
         }
 }
 
+/* What the entry reports is noted as reported when the ledger has it. */
 static int send_finding(struct sentry *sentry, json_t *finding) {
+        void *notes = notes_take(sentry, finding_uid(finding));
         if (json_dumpb(finding, NULL, 0, JSON_COMPACT) > ENTRY_BYTES_MAX)
                 cut_diffs(finding);
         return outbox_append(sentry, json_pack("{s:s,s:o}", "kind", "finding", "finding", finding), NULL,
@@ -277,6 +279,9 @@ int report_change(struct sentry *sentry, const struct tree *tree, const struct c
         if (!group)
                 group = group_open(sentry, &like, change->actor, verdict->title);
         memcpy(ret_uid, group->uid, sizeof(group->uid));
+        if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND)
+                notes_add(sentry, tree, tree_relative(tree, change->path), group->uid, &change->after,
+                          change->time_ns);
         struct change_evidence evidence = {change, verdict->reasons, diff};
         return group_add(sentry, group, verdict, add_change, &evidence);
 }

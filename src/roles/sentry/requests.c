@@ -226,7 +226,7 @@ static int report_step(const struct plan_step *step, const struct restore_result
                 job->n_failed++;
                 return 0;
         }
-        observed_clear(sentry->observed, job->tree->id, step->path);
+        notes_clear(sentry, job->tree, step->path);
         if (node_exists(&result->after))
                 catalog_touch(sentry->catalog, job->tree->id, step->path, &result->after);
         _cleanup_(freep) char *path = NULL;
@@ -443,7 +443,7 @@ static void approve_node(struct approve_job *job, struct tree *tree, const char 
                 return;
         int r = catalog_approve(sentry->catalog, tree->id, relative, node, clock_wall_ns(&clock_system),
                                 job->rows[tree->index]);
-        observed_clear(sentry->observed, tree->id, relative);
+        notes_clear(sentry, tree, relative);
         approve_line(job, path, r < 0 ? "failed" : result, r < 0 ? strerror(-r) : NULL);
         report_action(sentry, job->finding, "approve", path, r >= 0, r >= 0, "hinomi restore --at TIME",
                       NULL);

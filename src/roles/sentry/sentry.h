@@ -92,12 +92,14 @@ struct sentry {
         struct reports *reports;
         struct outbox *outbox;
         struct packages *packages;
+        struct notes *notes;
         struct mailbox *mailbox;
 
         bool is_armed; /* "watching" was said */
         bool is_stopping;
         uint64_t started_ns;
         uint64_t collect_failed;                    /* monotonic; 0: it did not */
+        uint64_t n_too_long;                        /* watch_counters.n_too_long as last swept for */
         uint64_t n_refused, n_restored, n_unkept;   /* unkept: content the vault had no room for */
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
         bool clock_stepped;
@@ -161,6 +163,22 @@ int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change,
 size_t inspections_count(const struct inspections *inspections);
 /* Reads the hosts an application's own files name, quietly; then tells unseen hosts from known ones. */
 int inspect_learn_hosts(struct sentry *sentry, struct tree *tree);
+
+/* notes.c: what was reported, until the ledger has it; then observed */
+struct notes;
+int notes_new(struct notes **ret_notes);
+struct notes *notes_free(struct notes *notes);
+/* A state that goes into the next entry of a finding. */
+int notes_add(struct sentry *sentry, const struct tree *tree, const char *relative, const char *finding,
+              const struct node *node, uint64_t time_ns);
+/* Nothing unapproved stands there any more. */
+void notes_clear(struct sentry *sentry, const struct tree *tree, const char *relative);
+/* Was exactly this state reported, and stands? */
+bool notes_has(struct sentry *sentry, const struct tree *tree, const char *relative, const struct node *node);
+/* Those of a finding that were added and not taken yet, for the `userdata` of notes_settled(). NULL: none. */
+void *notes_take(struct sentry *sentry, const char *finding);
+/* outbox_done */
+void notes_settled(uint64_t index, void *taken);
 
 /* report.c */
 int reports_new(struct sentry *sentry, struct reports **ret_reports);

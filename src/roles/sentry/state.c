@@ -225,8 +225,12 @@ void state_tick(struct sentry *sentry) {
                 watch_remove_tree(sentry->watch, tree->index);
                 tree_start(sentry, tree);
         }
+        struct watch_counters counters;
+        watch_counters(sentry->watch, &counters);
+        bool too_long = counters.n_too_long != sentry->n_too_long;
+        sentry->n_too_long = counters.n_too_long;
         uint64_t now = clock_wall_ns(&clock_system), interval = sentry->config->options.sweep_interval_ns;
         for (size_t i = 0; i < sentry->n_trees; i++)
-                if (sentry->trees[i].is_armed && now - sentry->trees[i].swept_ns > interval)
+                if (sentry->trees[i].is_armed && (too_long || now - sentry->trees[i].swept_ns > interval))
                         tree_sweep(sentry, &sentry->trees[i]);
 }

@@ -131,35 +131,31 @@ int tree_rearm(struct sentry *sentry, struct tree *tree) {
 
 struct sweep {
         struct tree *tree;
-        char **paths; /* relative */
+        struct change **changes;
         size_t n, capacity;
         struct progress *progress;
 };
 
-static int sweep_note(struct sweep *sweep, const char *relative) {
+static int on_difference(struct change *change, void *userdata) {
+        struct sweep *sweep = userdata;
         if (sweep->n == sweep->capacity) {
                 size_t capacity = sweep->capacity ? sweep->capacity * 2 : 64;
-                char **paths = realloc(sweep->paths, capacity * sizeof(*paths));
-                if (!paths)
+                struct change **changes = realloc(sweep->changes, capacity * sizeof(struct change *));
+                if (!changes) {
+                        change_free(change);
                         return -ENOMEM;
-                sweep->paths = paths;
+                }
+                sweep->changes = changes;
                 sweep->capacity = capacity;
         }
-        char *copy = strdup(relative);
-        if (!copy)
-                return -ENOMEM;
-        sweep->paths[sweep->n++] = copy;
+        sweep->changes[sweep->n++] = change;
         return 0;
 }
 
-static int on_difference(struct change *change, void *userdata) {
-        struct sweep *sweep = userdata;
-        int r = sweep_note(sweep, tree_relative(sweep->tree, change->path));
-        change_free(change);
-        return r;
-}
-
-/* Looks at each path again, after what the kernel reported has been worked off: who did it is known better there. */
+/*
+ * Looks at each path again, after what the kernel reported has been worked off: who did it is known better
+ * there. What cannot be looked at by its path (longer than PATH_MAX) is taken as the sweep found it.
+ */
 static void look_again(struct sentry *sentry, struct sweep *sweep) {
         struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
         unsigned flags = sweep->tree->baseline.mirror ? BASELINE_KEEP : 0;
@@ -168,16 +164,19 @@ static void look_again(struct sentry *sentry, struct sweep *sweep) {
                 intake_flush(sentry);
         }
         for (size_t i = 0; i < sweep->n; i++) {
-                struct change *change = NULL;
-                if (baseline_examine(&baseline, &sweep->tree->baseline, sweep->paths[i], flags, &change) >
-                    0) {
-                        change->how = CHANGE_FOUND;
-                        change->time_ns = clock_wall_ns(&clock_system);
-                        inspect_change(sentry, sweep->tree, change);
-                }
-                free(sweep->paths[i]);
+                struct change *found = sweep->changes[i], *change = NULL;
+                const char *relative = tree_relative(sweep->tree, found->path);
+                int r = baseline_examine(&baseline, &sweep->tree->baseline, relative, flags, &change);
+                if (r < 0)
+                        change = STEAL(found);
+                change_free(found);
+                if (!change)
+                        continue;
+                change->how = CHANGE_FOUND;
+                change->time_ns = clock_wall_ns(&clock_system);
+                inspect_change(sentry, sweep->tree, change);
         }
-        free(sweep->paths);
+        free(sweep->changes);
 }
 
 int tree_sweep(struct sentry *sentry, struct tree *tree) {

@@ -68,7 +68,9 @@ static int path_of(int fd, char ret_path[static PATH_MAX]) {
 static char *shown_path(struct watch *watch, int fd, size_t *ret_tree) {
         char path[PATH_MAX], *shown;
         const char *rest;
-        if (path_of(fd, path) < 0)
+        int r = path_of(fd, path);
+        watch->counters.n_too_long += r == -ENAMETOOLONG;
+        if (r < 0)
                 return NULL;
         *ret_tree = find_tree(watch, path, &rest);
         if (*ret_tree == DIRECTORY_OUTSIDE || !stands_at(fd, path) ||

@@ -88,6 +88,7 @@ struct watch_counters {
         uint64_t n_outside;     /* dropped: outside every tree */
         uint64_t n_own;         /* dropped: done by this process */
         uint64_t n_overflows;   /* events were lost: each was followed by FILE_OVERFLOW */
+        uint64_t n_too_long;    /* of a path longer than PATH_MAX: only a sweep can name it */
         uint64_t n_unresolved;  /* of a directory that was gone before it could be named */
         uint64_t n_ignored;     /* directories outside that the kernel was asked to be silent about */
         uint64_t n_directories; /* remembered now */

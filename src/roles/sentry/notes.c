@@ -1,0 +1,142 @@
+/*
+ * What was reported and is not in the ledger yet. A state counts as reported when the ledger has
+ * acknowledged the entry that says so, and not before: a sentry that dies in between finds it again by its
+ * sweep. Until then it is known here, so that it is not reported twice.
+ *
+ *   added (part of the next entry of its finding) -> taken (the entry is on its way) -> settled (observed)
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "roles/sentry/sentry.h"
+
+#include <uthash.h>
+
+struct note {
+        struct note *next; /* in its batch */
+        struct sentry *sentry;
+        int64_t tree;
+        struct node node;
+        char finding[32];
+        uint64_t time_ns;
+        bool is_cleared; /* undone or approved meanwhile */
+        char *relative;
+        UT_hash_handle hh; /* the newest at its path */
+        char key[];        /* tree index, '/', relative */
+};
+
+struct notes {
+        struct note *by_path;
+        struct note *added; /* not taken yet, newest first */
+};
+
+int notes_new(struct notes **ret_notes) {
+        *ret_notes = calloc(1, sizeof(struct notes));
+        return *ret_notes ? 0 : -ENOMEM;
+}
+
+static void note_free(struct note *note) {
+        node_deinit(&note->node);
+        free(note);
+}
+
+/* Those taken belong to letters of the outbox, which ended before. */
+struct notes *notes_free(struct notes *notes) {
+        if (!notes)
+                return NULL;
+        HASH_CLEAR(hh, notes->by_path);
+        while (notes->added) {
+                struct note *note = notes->added;
+                notes->added = note->next;
+                note_free(note);
+        }
+        free(notes);
+        return NULL;
+}
+
+static struct note *find(struct notes *notes, const struct tree *tree, const char *relative) {
+        char *key = NULL;
+        struct note *note = NULL;
+        int length = asprintf(&key, "%zu/%s", tree->index, relative);
+        if (length >= 0)
+                HASH_FIND(hh, notes->by_path, key, (size_t)length, note);
+        free(key);
+        return note;
+}
+
+int notes_add(struct sentry *sentry, const struct tree *tree, const char *relative, const char *finding,
+              const struct node *node, uint64_t time_ns) {
+        struct notes *notes = sentry->notes;
+        struct note *known = find(notes, tree, relative);
+        int length = snprintf(NULL, 0, "%zu/%s", tree->index, relative);
+        struct note *note = calloc(1, sizeof(*note) + (size_t)length + 1);
+        if (!note || node_copy(node, &note->node) < 0) {
+                free(note);
+                return -ENOMEM;
+        }
+        snprintf(note->key, (size_t)length + 1, "%zu/%s", tree->index, relative);
+        note->relative = strchr(note->key, '/') + 1;
+        note->sentry = sentry;
+        note->tree = tree->id;
+        note->time_ns = time_ns;
+        snprintf(note->finding, sizeof(note->finding), "%s", finding);
+        if (known) {
+                known->is_cleared = true;
+                HASH_DEL(notes->by_path, known);
+        }
+        HASH_ADD(hh, notes->by_path, key, (size_t)length, note);
+        note->next = notes->added;
+        notes->added = note;
+        return 0;
+}
+
+void notes_clear(struct sentry *sentry, const struct tree *tree, const char *relative) {
+        struct note *note = find(sentry->notes, tree, relative);
+        if (note)
+                note->is_cleared = true;
+        observed_clear(sentry->observed, tree->id, relative);
+}
+
+bool notes_has(struct sentry *sentry, const struct tree *tree, const char *relative,
+               const struct node *node) {
+        struct note *note = find(sentry->notes, tree, relative);
+        if (note)
+                return !note->is_cleared && node_compare(&note->node, node) == 0;
+        return observed_has(sentry->observed, tree->id, relative, node, NULL) > 0;
+}
+
+void *notes_take(struct sentry *sentry, const char *finding) {
+        struct note *taken = NULL, **link = &sentry->notes->added;
+        while (finding && *link) {
+                struct note *note = *link;
+                if (strcmp(note->finding, finding)) {
+                        link = &note->next;
+                        continue;
+                }
+                *link = note->next;
+                note->next = taken;
+                taken = note;
+        }
+        return taken;
+}
+
+void notes_settled(uint64_t index, void *taken) {
+        (void)index;
+        struct note *note = taken;
+        struct sentry *sentry = note->sentry;
+        observed_begin(sentry->observed);
+        while (note) {
+                struct note *next = note->next, *newest = NULL;
+                HASH_FIND(hh, sentry->notes->by_path, note->key, strlen(note->key), newest);
+                observed_set(sentry->observed, note->tree, note->relative, note->finding, &note->node,
+                             note->time_ns);
+                if (note->is_cleared)
+                        observed_clear(sentry->observed, note->tree, note->relative);
+                if (newest == note)
+                        HASH_DEL(sentry->notes->by_path, note);
+                note_free(note);
+                note = next;
+        }
+        observed_commit(sentry->observed);
+}
