@@ -98,6 +98,11 @@ int ledger_repair(struct ledger *ledger);
  */
 int ledger_seal(struct ledger *ledger, bool force);
 
+#define LEDGER_NAME_SIZE 128
+
+/* The name in the log's key and checkpoints. A log that was begun anew has another one. */
+int ledger_name(const char *state, char ret_name[static LEDGER_NAME_SIZE]);
+
 /*
  * Reading, by anyone: entries [from, to) in order, without checking anything but the checkpoint's
  * signature. Stops when `visit` returns other than 0 and returns that. -EBADMSG: damaged.

@@ -12,6 +12,26 @@
 #define LIVE_TRIES    100
 #define LIVE_PAUSE_NS 2000000
 
+static int key_read(int directory_fd, struct verifier_key *ret_key) {
+        _cleanup_(buffer_deinit) struct buffer text = {0};
+        int r = io_read_file(directory_fd, "key.pub", &text);
+        if (r < 0)
+                return r;
+        return verifier_key_parse(text.data ?: "", text.size, ret_key) < 0 ? -EBADMSG : 0;
+}
+
+int ledger_name(const char *state, char ret_name[static LEDGER_NAME_SIZE]) {
+        struct verifier_key key;
+        char path[4096];
+        if (snprintf(path, sizeof(path), "%s/ledger", state) >= (int)sizeof(path))
+                return -ENAMETOOLONG;
+        _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = fd < 0 ? -errno : key_read(fd, &key);
+        if (r == 0)
+                snprintf(ret_name, LEDGER_NAME_SIZE, "%s", key.name);
+        return r;
+}
+
 int log_open(struct log *log, const char *path) {
         char child[4096];
         *log = (struct log){.directory_fd = -EBADF};
@@ -22,14 +42,8 @@ int log_open(struct log *log, const char *path) {
                 log->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (log->directory_fd < 0)
                 return -errno;
-        _cleanup_(buffer_deinit) struct buffer text = {0};
-        int r = io_read_file(log->directory_fd, "key.pub", &text);
-        if (r < 0)
-                return r;
-        const char *newline = memchr(text.data, '\n', text.size);
-        if (!newline || verifier_key_parse(text.data, (size_t)(newline - text.data), &log->key) < 0)
-                return -EBADMSG;
-        return log_refresh(log);
+        int r = key_read(log->directory_fd, &log->key);
+        return r < 0 ? r : log_refresh(log);
 }
 
 void log_close(struct log *log) {

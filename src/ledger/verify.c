@@ -425,6 +425,16 @@ static int seals_look(struct verify *verify) {
                                 verify->report);
 }
 
+/* Seals that are missing are best explained by a log that was set back, if it was. */
+static int rollback_prefer(struct verify *verify) {
+        struct ledger_report seals = *verify->report;
+        verify->report->problem = LEDGER_SOUND;
+        int r = look(verify, rollback_look);
+        if (verify->report->problem != LEDGER_ROLLBACK)
+                *verify->report = seals;
+        return r;
+}
+
 /* Seals before the checkpoint: a writer seals only what it has published. */
 static int begin(struct verify *verify, struct tail *tail) {
         int r = host_journal_load(&verify->host, NULL, verify->report);
@@ -432,6 +442,8 @@ static int begin(struct verify *verify, struct tail *tail) {
                 r = key_check(verify);
         if (r == 0 && !failed(verify))
                 r = look(verify, seals_look);
+        if (r == 0 && verify->report->problem == LEDGER_SEALS)
+                r = rollback_prefer(verify);
         if (r == 0 && !failed(verify))
                 r = host_journal_load(&verify->host, &verify->marks, verify->report);
         if (r == 0 && !failed(verify))

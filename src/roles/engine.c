@@ -61,8 +61,26 @@ static int catch_up(struct engine *engine, uint64_t to, bool live) {
         return r < 0 ? r : s;
 }
 
+/* A log that was begun anew, the old one being put aside, is not what the view was made of. */
+static int follow_log(struct engine *engine) {
+        char name[LEDGER_NAME_SIZE];
+        int r = ledger_name(engine->context->state, name);
+        if (r == 0)
+                r = findings_claim(engine->findings, name);
+        if (r == 0)
+                r = findings_renew("/engine", &engine->findings);
+        if (r == 0)
+                r = findings_claim(engine->findings, name);
+        return r;
+}
+
 static void on_entry(struct engine *engine, const json_t *message) {
         uint64_t index = (uint64_t)json_get_integer(message, "index", -1);
+        if ((index == 0 || index < findings_next(engine->findings)) && follow_log(engine) < 0 &&
+            !engine->findings) {
+                sd_event_exit(engine->event, -EIO);
+                return;
+        }
         if (index > findings_next(engine->findings))
                 catch_up(engine, index, true);
         if (index == findings_next(engine->findings))
@@ -150,13 +168,16 @@ static int engine_loop(struct engine *engine) {
 
 int role_engine_run(const struct role_context *context) {
         struct engine engine = {.context = context, .started_ns = clock_wall_ns(&clock_system)};
-        _cleanup_(findings_closep) struct findings *findings = NULL;
-        int r = findings_open("/engine", &findings);
+        int r = findings_open("/engine", &engine.findings);
         if (r < 0)
                 return r;
-        engine.findings = findings;
+        r = follow_log(&engine); /* no log yet: the first entry tells */
+        if (!engine.findings)
+                return r;
         r = catch_up(&engine, UINT64_MAX, false);
         if (r < 0 && r != -ENOENT)
                 engine.n_missing++;
-        return engine_loop(&engine);
+        r = engine_loop(&engine);
+        findings_close(engine.findings);
+        return r;
 }

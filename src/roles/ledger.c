@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/i18n.h"
 #include "base/io.h"
 #include "base/message.h"
 #include "config/config.h"
@@ -138,6 +139,8 @@ static void set_state(struct keeper *keeper, int failure, bool is_behind) {
                 return;
         if (failure)
                 complain("entries wait, the log cannot be written", failure);
+        else if (is_behind)
+                fprintf(stderr, "hinomi: ledger: entries are safe, but its public files cannot be written\n");
         keeper->failure = failure;
         keeper->is_behind = is_behind;
         tell_state(keeper);
@@ -282,7 +285,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata) 
         (void)usec;
         struct keeper *keeper = userdata;
         if (!keeper->failure && !keeper->is_behind && ledger_repair(keeper->ledger) > 0)
-                record_tampering(keeper, "The ledger's files were altered under the running guard",
+                record_tampering(keeper, N_("The ledger's files were altered under the running guard"),
                                  "ledger_altered");
         if (keeper->recent && clock_monotonic_ns(&clock_system) - keeper->started_ns > RECENT_FOR_NS)
                 keeper->recent = recent_free(keeper->recent);
@@ -389,9 +392,10 @@ static int open_log(struct keeper *keeper) {
         if (r < 0)
                 return complain("open", r);
         if (is_aside)
-                record_tampering(keeper,
-                                 "The ledger was damaged or set back; it was put aside and a new one begun",
-                                 "ledger_replaced");
+                record_tampering(
+                        keeper,
+                        N_("The ledger was damaged or set back; it was put aside and a new one begun"),
+                        "ledger_replaced");
         else if (ledger_recovered(keeper->ledger))
                 record(keeper, json_pack("{s:s,s:I}", "name", "ledger_recovered", "entries",
                                          (json_int_t)ledger_recovered(keeper->ledger)));

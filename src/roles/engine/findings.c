@@ -86,6 +86,33 @@ int findings_open(const char *directory, struct findings **ret_findings) {
         return 0;
 }
 
+int findings_claim(struct findings *findings, const char *log) {
+        static const char known[] = "SELECT substr(key, 5) FROM meta WHERE key LIKE 'log:%'";
+        _cleanup_(finalizep) sqlite3_stmt *select = NULL, *insert = NULL;
+        int r = prepare(findings, known, &select);
+        if (r < 0)
+                return r;
+        int step = sqlite3_step(select);
+        if (step == SQLITE_ROW) {
+                const char *name = (const char *)sqlite3_column_text(select, 0);
+                return name && !strcmp(name, log);
+        }
+        r = prepare(findings, "INSERT INTO meta VALUES('log:' || ?1, 1)", &insert);
+        if (r < 0 || step != SQLITE_DONE)
+                return -EIO;
+        sqlite3_bind_text(insert, 1, log, -1, SQLITE_STATIC);
+        return sqlite3_step(insert) == SQLITE_DONE ? 1 : -EIO;
+}
+
+int findings_renew(const char *directory, struct findings **findings) {
+        _cleanup_(freep) char *path = NULL;
+        if (asprintf(&path, "%s/findings.sqlite", directory) < 0)
+                return -ENOMEM;
+        *findings = findings_close(*findings);
+        move_aside(path);
+        return findings_open(directory, findings);
+}
+
 struct findings *findings_close(struct findings *findings) {
         if (findings) {
                 sqlite3_close_v2(findings->database);

@@ -26,6 +26,15 @@ int findings_open(const char *directory, struct findings **ret_findings);
 struct findings *findings_close(struct findings *findings);
 DEFINE_CLEANUP(struct findings *, findings_close);
 
+/*
+ * Whether the view was made of the log of this name (ledger_name()); a view of no log yet is this one's from
+ * now on. Returns 1, 0, or a negative errno.
+ */
+int findings_claim(struct findings *findings, const char *log);
+
+/* Puts a view of another log aside and begins anew. */
+int findings_renew(const char *directory, struct findings **findings);
+
 /* The ledger index that is applied next. */
 uint64_t findings_next(const struct findings *findings);
 
