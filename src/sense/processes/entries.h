@@ -40,6 +40,7 @@ struct entries;
 
 struct entries *entries_new(void);
 struct entries *entries_free(struct entries *entries);
+DEFINE_CLEANUP(struct entries *, entries_free);
 
 /* The newest with this pid, exited or not. */
 struct entry *entries_find(struct entries *entries, pid_t pid);

@@ -1,0 +1,135 @@
+/* The remembered processes: ancestors outlive their exit, bounds hold, and nothing is freed twice (the sanitizers look). */
+#include "sense/processes/entries.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sense/processes/table.h"
+
+static void a_child_starts_as_its_parent(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        struct entry *parent = entries_add(entries, 10, NULL);
+        parent->uid = 33;
+        entries_set_image(entries, parent, "/bin/sh", "sh -c x");
+        struct entry *child = entries_add(entries, 11, parent);
+        assert_int_equal(child->uid, 33);
+        assert_string_equal(text_of(child->command_line), "sh -c x");
+        entries_set_image(entries, child, "/bin/true", "");
+        assert_null(child->command_line);
+        assert_string_equal(text_of(parent->executable), "/bin/sh");
+}
+
+static void an_ancestor_is_kept_while_it_has_descendants(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        struct entry *parent = entries_add(entries, 10, NULL);
+        entries_set_image(entries, parent, "/bin/sh", "sh");
+        struct entry *child = entries_add(entries, 11, parent);
+        entries_exit(entries, parent, 1);
+        entries_trim(entries, 2 * PROCESS_KEPT_AFTER_EXIT_NS);
+        assert_null(entries_find(entries, 10));
+        assert_ptr_equal(child->parent, parent);
+        assert_string_equal(text_of(child->parent->command_line), "sh");
+        assert_int_equal(entries_count(entries), 2);
+        entries_exit(entries, child, 2 * PROCESS_KEPT_AFTER_EXIT_NS);
+        entries_trim(entries, 2 * PROCESS_KEPT_AFTER_EXIT_NS + 1);
+        assert_ptr_equal(entries_find(entries, 11), child);
+        entries_trim(entries, 4 * PROCESS_KEPT_AFTER_EXIT_NS);
+        assert_int_equal(entries_count(entries), 0);
+        assert_int_equal(entries_text_bytes(entries), 0);
+}
+
+static void a_pid_used_again_is_another_process(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        struct entry *old = entries_add(entries, 10, NULL);
+        struct entry *child = entries_add(entries, 11, old);
+        entries_exit(entries, old, 1);
+        struct entry *again = entries_add(entries, 10, child);
+        assert_ptr_not_equal(again, old);
+        assert_ptr_equal(entries_find(entries, 10), again);
+        assert_ptr_equal(child->parent, old);
+        entries_add(entries, 10, NULL); /* the exit of the second was lost */
+        assert_int_equal(entries_count(entries), 3);
+}
+
+static void a_chain_of_forks_does_not_grow_without_end(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        struct entry *entry = entries_add(entries, 1, NULL);
+        for (int i = 2; i < 1000; i++) {
+                struct entry *child = entries_add(entries, i, entry);
+                entries_exit(entries, entry, 1);
+                entry = child;
+        }
+        entries_trim(entries, 1000 * PROCESS_KEPT_AFTER_EXIT_NS);
+        assert_true(entries_count(entries) <= ENTRIES_DEPTH_MAX + 2);
+}
+
+static void no_loop_of_parents_is_made(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        struct entry *a = entries_add(entries, 1, NULL);
+        struct entry *b = entries_add(entries, 2, a);
+        entries_set_parent(entries, a, b);
+        assert_null(a->parent);
+}
+
+static void the_oldest_exited_go_first(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        for (int i = 1; i <= PROCESS_TABLE_MAX + 100; i++) {
+                struct entry *entry = entries_add(entries, i, NULL);
+                assert_non_null(entry);
+                entries_exit(entries, entry, (uint64_t)i);
+                entries_trim(entries, (uint64_t)i);
+        }
+        assert_int_equal(entries_count(entries), PROCESS_TABLE_MAX);
+        assert_null(entries_find(entries, 100));
+        assert_non_null(entries_find(entries, 101));
+}
+
+static void a_table_full_of_the_living_refuses(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        for (int i = 1; i <= PROCESS_TABLE_MAX; i++)
+                assert_non_null(entries_add(entries, i, NULL));
+        assert_null(entries_add(entries, PROCESS_TABLE_MAX + 1, NULL));
+}
+
+static void names_have_a_bound_of_bytes(void **state) {
+        (void)state;
+        _cleanup_(entries_freep) struct entries *entries = entries_new();
+        char line[4096];
+        memset(line, 'x', sizeof(line) - 1);
+        line[sizeof(line) - 1] = '\0';
+        for (int i = 1; i < 2000; i++) {
+                struct entry *entry = entries_add(entries, i, NULL);
+                snprintf(line, 16, "%d", i);
+                line[strlen(line)] = 'x';
+                entries_set_image(entries, entry, "/bin/sh", line);
+                entries_exit(entries, entry, (uint64_t)i);
+                entries_trim(entries, (uint64_t)i);
+        }
+        assert_true(entries_text_bytes(entries) <= ENTRIES_TEXT_BYTES_MAX);
+        assert_non_null(entries_find(entries, 1999));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_child_starts_as_its_parent),
+                cmocka_unit_test(an_ancestor_is_kept_while_it_has_descendants),
+                cmocka_unit_test(a_pid_used_again_is_another_process),
+                cmocka_unit_test(a_chain_of_forks_does_not_grow_without_end),
+                cmocka_unit_test(no_loop_of_parents_is_made),
+                cmocka_unit_test(the_oldest_exited_go_first),
+                cmocka_unit_test(a_table_full_of_the_living_refuses),
+                cmocka_unit_test(names_have_a_bound_of_bytes),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
