@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "event/xattr.h"
 #include "sense/files/walk.h"
@@ -60,6 +61,8 @@ static int read_content(struct looker *looker, int fd, struct node *node) {
 }
 
 static int read_attributes(struct looker *looker, int fd, const char *name, struct node *node) {
+        if (!name && flistxattr(fd, NULL, 0) == 0)
+                return 0; /* nearly always, and cheaper than a path through /proc */
         _cleanup_(buffer_deinit) struct buffer bytes;
         buffer_init(&bytes, XATTR_BYTES_MAX);
         int r = name && *name ? xattr_read_at(fd, name, &bytes) : xattr_read(fd, &bytes);
@@ -106,6 +109,9 @@ static int look_at_file(struct looker *looker, int directory_fd, const char *nam
 
 int look_at(struct looker *looker, int directory_fd, const char *name, struct node *node) {
         int r = -ESTALE;
+        /* A regular file a moment ago is opened at once; whether it still is one is seen then. */
+        if (S_ISREG(node->mode))
+                r = look_at_file(looker, directory_fd, name, node);
         for (int attempt = 0; r == -ESTALE && attempt < ATTEMPTS; attempt++) {
                 node_deinit(node);
                 r = node_stat(directory_fd, name, node);

@@ -22,8 +22,8 @@ struct looker {
 };
 
 /*
- * Looks at `name` in a directory ("" : the directory itself). `node` is overwritten; on failure it is
- * as after node_deinit(). Returns 0, -ENOENT, or a negative errno of open or read; then, but for -ENOENT,
+ * Looks at `name` in a directory ("" : the directory itself). `node` is what node_stat() said
+ * before, or NODE_INIT; it is overwritten. Returns 0, -ENOENT, or a negative errno of open or read; then, but for -ENOENT,
  * `node` holds the stat data and no digest.
  */
 int look_at(struct looker *looker, int directory_fd, const char *name, struct node *node);
