@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,9 +13,17 @@
 
 #define DEPTH_MAX 12
 
-/* Gives a tree to its owner. Names that lead elsewhere are not followed. */
+static bool is_of(const struct stat *status, uid_t uid, gid_t gid) {
+        return status->st_uid == uid && status->st_gid == gid;
+}
+
+/*
+ * Gives a tree to its owner: somebody may have put files back as root. Names that lead elsewhere are not followed,
+ * and a file with a name elsewhere is not given away.
+ */
 static int tree_give(int fd, uid_t uid, gid_t gid, unsigned depth) {
-        if (fchown(fd, uid, gid) < 0)
+        struct stat status;
+        if (fstat(fd, &status) < 0 || (!is_of(&status, uid, gid) && fchown(fd, uid, gid) < 0))
                 return -errno;
         int again_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *directory = again_fd < 0 ? NULL : fdopendir(again_fd);
@@ -28,7 +37,10 @@ static int tree_give(int fd, uid_t uid, gid_t gid, unsigned depth) {
                         openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (child >= 0)
                         r = depth == DEPTH_MAX ? -ELOOP : tree_give(child, uid, gid, depth + 1);
-                else if (fchownat(fd, entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+                else if (fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                        r = -errno;
+                else if (status.st_nlink == 1 && !is_of(&status, uid, gid) &&
+                         fchownat(fd, entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
                         r = -errno;
         }
         closedir(directory);
@@ -42,14 +54,9 @@ static int directory_prepare(const char *state, const char *name, mode_t mode, u
         if (mkdir(path, mode & 0777) < 0 && errno != EEXIST)
                 return -errno;
         _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        struct stat status;
-        if (fd < 0 || fstat(fd, &status) < 0)
-                return -errno;
-        if (status.st_uid != uid || status.st_gid != gid) {
-                int r = tree_give(fd, uid, gid, 0);
-                if (r < 0)
-                        return r;
-        }
+        int r = fd < 0 ? -errno : tree_give(fd, uid, gid, 0);
+        if (r < 0)
+                return r;
         return fchmod(fd, mode) < 0 ? -errno : 0;
 }
 

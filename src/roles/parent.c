@@ -26,6 +26,7 @@
 #include "base/version.h"
 #include "config/config.h"
 #include "event/json.h"
+#include "ledger/ledger.h"
 #include "roles/role.h"
 #include "sense/files/gate.h"
 #include "sense/files/watch.h"
@@ -445,8 +446,12 @@ static int prepare_state(const struct parent *parent) {
                 return complain(_("the state directory cannot be written"), state, -errno, NULL);
         int r = make_owned(state, "vault", ROLE_SENTRY, ROLE_SENTRY, 0700);
         r = r < 0 ? r : make_owned(state, "engine", ROLE_ENGINE, ROLE_ENGINE, 0700);
-        r = r < 0 ? r : make_owned(state, "keys", ROLE_LEDGER, ROLE_LEDGER, 0700);
-        return r < 0 ? r : make_owned(state, "ledger", ROLE_LEDGER, ROLE_ENGINE, 02750);
+        r = r < 0 ? r : make_owned(state, "ledger", ROLE_LEDGER, ROLE_ENGINE, 02750);
+        struct role_user owner, reader;
+        if (r < 0 || role_user(ROLE_LEDGER, &owner) < 0 || role_user(ROLE_ENGINE, &reader) < 0)
+                return r < 0 ? r : -ENOENT;
+        r = ledger_prepare(state, owner.uid, reader.gid);
+        return r < 0 ? complain(_("the state directory cannot be written"), state, r, NULL) : 0;
 }
 
 static int open_socket(struct parent *parent) {
