@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/io.h"
+#include "ledger/tree.h"
 #include "ledger/verify.h"
 
 struct fixture {
@@ -501,6 +502,135 @@ static void a_checkpoint_kept_elsewhere_is_compared(void **state) {
         assert_int_equal(report.other, 522);
 }
 
+static void add_text(struct fixture *fixture, const char *text) {
+        uint64_t index;
+        assert_int_equal(ledger_add(fixture->ledger, text, strlen(text), &index), 0);
+}
+
+static void an_entry_dated_before_the_one_before_is_named(void **state) {
+        struct fixture *fixture = *state;
+        begin(fixture);
+        append(fixture, 300);
+        add_text(fixture, "{\"time\":\"2023-11-14T22:13:20Z\"}");
+        assert_int_equal(ledger_commit(fixture->ledger), 0);
+        assert_problem(fixture, "time", 300);
+}
+
+static void an_entry_that_is_no_object_with_a_time_is_named(void **state) {
+        static const char *const texts[] = {"x",
+                                            "[]",
+                                            "{}",
+                                            "{\"time\":5}",
+                                            "{\"time\":\"2023-11-14\"}",
+                                            "{\"time\":\"2030-11-14T22:13:20\"}",
+                                            "{\"time\":\"2030-11-14T22:13:20Z\",\"time\":\"2\"}"};
+        struct fixture *fixture = *state;
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                begin(fixture);
+                append(fixture, 2);
+                add_text(fixture, texts[i]);
+                append(fixture, 1);
+                assert_problem(fixture, "json", 2);
+                end(fixture);
+                shell("rm -r %s/*", fixture->state);
+        }
+}
+
+static void a_checkpoint_older_than_its_entries_is_found(void **state) {
+        struct fixture *fixture = *state;
+        begin(fixture);
+        append(fixture, 2);
+        add_text(fixture, "{\"time\":\"2099-11-14T22:13:20Z\"}");
+        assert_int_equal(ledger_commit(fixture->ledger), 0);
+        assert_problem(fixture, "checkpoint_time", 0);
+}
+
+/* Entry and hash altered together: what the journal knows of each commit still names it. */
+static void an_entry_altered_with_its_hash_is_named_by_the_journal(void **state) {
+        struct fixture *fixture = *state;
+        _cleanup_(buffer_deinit) struct buffer bundle = {0};
+        _cleanup_(digester_freep) struct digester *digester = digester_new();
+        char path[128];
+        build(fixture);
+        replace(fixture, "ledger/tile/entries/002.p/8", "state", "sTate");
+        snprintf(path, sizeof(path), "%s/ledger/tile/entries/002.p/8", fixture->state);
+        assert_int_equal(io_read_file(AT_FDCWD, path, &bundle), 0);
+        struct digest leaf;
+        size_t offset = 0, size;
+        const char *entry;
+        assert_int_equal(bundle_next(bundle.data, bundle.size, &offset, &entry, &size), 1);
+        assert_int_equal(tree_leaf_hash(digester, entry, size, &leaf), 0);
+        snprintf(path, sizeof(path), "%s/ledger/tile/0/002.p/8", fixture->state);
+        int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, leaf.bytes, DIGEST_BYTES, 0), DIGEST_BYTES);
+        close(fd);
+        struct ledger_report report = check(fixture);
+        assert_string_equal(ledger_problem_name(report.problem), "range");
+        assert_int_equal(report.index, 512);
+        assert_int_equal(report.other, 512);
+        /* a copy has no journal; the seal was made over all 520 */
+        shell("rm -r %s/keys", fixture->state);
+        report = check(fixture);
+        assert_string_equal(ledger_problem_name(report.problem), "sealed");
+        assert_int_equal(report.other, 519);
+}
+
+/* A thief of the log's own key writes another history; the seals, whose keys are gone, do not fit it. */
+static void a_history_rewritten_with_the_stolen_key_is_found_by_the_seals(void **state) {
+        struct fixture *fixture = *state, thief = *fixture;
+        _cleanup_(buffer_deinit) struct buffer kept = {0};
+        char path[128];
+        begin(fixture);
+        append(fixture, 4);
+        assert_int_equal(ledger_seal(fixture->ledger, false), 1);
+        append(fixture, 4);
+        end(fixture);
+        snprintf(path, sizeof(path), "%s/ledger/checkpoint", fixture->state);
+        assert_int_equal(io_read_file(AT_FDCWD, path, &kept), 0);
+
+        strcat(thief.state, ".thief");
+        thief.clock.userdata = &thief;
+        shell("mkdir -p %s/keys && cp %s/keys/ledger.key %s/keys", thief.state, fixture->state, thief.state);
+        begin(&thief);
+        append(&thief, 3);
+        pass(&thief, NS_PER_S);
+        append(&thief, 6);
+        end(&thief);
+        assert_sound(&thief, 9);
+        shell("cp %s/ledger/seal* %s/ledger && rm -r %s/keys", fixture->state, thief.state, thief.state);
+        struct ledger_report report = check_path(thief.state);
+        assert_string_equal(ledger_problem_name(report.problem), "sealed");
+        assert_int_equal(report.index, 0);
+        assert_int_equal(report.other, 3);
+
+        /* and without any seal, by a checkpoint that was kept elsewhere */
+        shell("rm %s/ledger/seals", thief.state);
+        assert_int_equal(check_path(thief.state).problem, LEDGER_SOUND);
+        const struct ledger_verify_options options = {
+                .path = thief.state, .against = kept.data, .against_bytes = kept.size};
+        assert_int_equal(ledger_verify(&options, &report), 0);
+        assert_string_equal(ledger_problem_name(report.problem), "against_other");
+        assert_int_equal(report.other, 8);
+}
+
+static void what_an_intruder_alters_under_the_open_log_is_put_right(void **state) {
+        struct fixture *fixture = *state;
+        begin(fixture);
+        append(fixture, 3);
+        assert_int_equal(ledger_repair(fixture->ledger), 0);
+        shell("echo x > %s/ledger/checkpoint", fixture->state);
+        assert_int_equal(ledger_repair(fixture->ledger), 1);
+        assert_sound(fixture, 3);
+        shell("rm %s/ledger/tile/0/000.p/3 %s/keys/journal", fixture->state, fixture->state);
+        assert_int_equal(ledger_repair(fixture->ledger), 1);
+        assert_int_equal(ledger_repair(fixture->ledger), 0);
+        append(fixture, 1);
+        end(fixture);
+        assert_sound(fixture, 4);
+        begin(fixture);
+        assert_int_equal(ledger_size(fixture->ledger), 4);
+}
+
 static void a_damaged_log_is_put_aside_and_said_so(void **state) {
         struct fixture *fixture = *state;
         build(fixture);
@@ -550,6 +680,12 @@ int main(void) {
                 TEST(missing_keys_are_found),
                 TEST(another_log_in_its_place_is_found),
                 TEST(a_checkpoint_kept_elsewhere_is_compared),
+                TEST(an_entry_dated_before_the_one_before_is_named),
+                TEST(an_entry_that_is_no_object_with_a_time_is_named),
+                TEST(a_checkpoint_older_than_its_entries_is_found),
+                TEST(an_entry_altered_with_its_hash_is_named_by_the_journal),
+                TEST(a_history_rewritten_with_the_stolen_key_is_found_by_the_seals),
+                TEST(what_an_intruder_alters_under_the_open_log_is_put_right),
                 TEST(a_damaged_log_is_put_aside_and_said_so),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
