@@ -149,7 +149,7 @@ static void assert_sound(const struct fixture *fixture, uint64_t entries) {
 static void entries_are_answered_and_passed_on(void **state) {
         struct fixture *fixture = *state;
         json_int_t index;
-        json_auto_t *ready = wait_for(fixture, ROLE_PARENT, "ready");
+        json_auto_t _unused_ *ready = wait_for(fixture, ROLE_PARENT, "ready");
         for (int i = 0; i < 100; i++)
                 send_to(fixture, ROLE_SENTRY, append_body(i, "action"));
         for (int i = 0; i < 100; i++) {
@@ -243,7 +243,7 @@ static void entries_wait_for_a_disk_that_takes_nothing(void **state) {
         struct fixture *fixture = *state;
         struct rlimit nothing = {.rlim_cur = 0, .rlim_max = RLIM_INFINITY}, before;
         json_int_t index;
-        json_auto_t *ready = wait_for(fixture, ROLE_PARENT, "ready");
+        json_auto_t _unused_ *ready = wait_for(fixture, ROLE_PARENT, "ready");
         send_to(fixture, ROLE_SENTRY, append_body(0, "action"));
         wait_for_answer(fixture, ROLE_SENTRY, 0, &index);
         assert_int_equal(prlimit(fixture->pid, RLIMIT_FSIZE, &nothing, &before), 0);
@@ -328,7 +328,7 @@ static void files_altered_meanwhile_are_a_finding_and_put_right(void **state) {
         snprintf(command, sizeof(command), "echo x > %s/ledger/tile/entries/000.p/3; rm %s/keys/journal",
                  fixture->state, fixture->state);
         assert_int_equal(system(command), 0);
-        json_auto_t *finding = wait_for_finding(fixture, "ledger_altered");
+        json_auto_t _unused_ *finding = wait_for_finding(fixture, "ledger_altered");
         stop(fixture);
         assert_sound(fixture, 4);
         start(fixture);
