@@ -302,7 +302,11 @@ def test_reinfection_by_a_process_left_behind_is_broken(shop, guarded, since):
     """A loop started through the web shell keeps writing: the content wins, and the process is held."""
     path = shop.www / CHECKOUT
     before = path.read_bytes()
-    script = f"nohup sh -c 'sleep 6; for i in $(seq 60); do echo \"<!-- again -->\" >>{path}; sleep 0.2; done' >/dev/null 2>&1 & echo $!"
+    (shop.folder / "again.sh").write_text(
+        f"sleep 6; for i in $(seq 200); do cat '{shop.folder}/again.html' >>'{path}'; sleep 0.2; done\n"
+    )
+    (shop.folder / "again.html").write_bytes(samples.SCRIPT)
+    script = f"nohup sh '{shop.folder}/again.sh' >/dev/null 2>&1 & echo $!"
     pid = int(shop.attack("exec", command=script)["output"][0])
     try:
 

@@ -180,7 +180,7 @@ def test_corrupt_state_file(guard, tree, name, damage):
 
 MISTAKES = {
     "not YAML": ("trees: [\n  {path: /srv\n", r":\d+:\d+:"),
-    "nothing": ("", "trees"),
+    "nothing": ("", r":1:1:.*init"),
     "a list instead of a map": ("- a\n- b\n", r":1:1:"),
     "an unknown key": ("tres:\n  - path: /srv\n", r":1:1:.*tres"),
     "an unknown key of a tree": ("trees:\n  - path: /srv\n    protekt: mirror\n", r":3:5:.*protekt"),
@@ -381,26 +381,50 @@ def test_garbage_on_the_control_socket(guard):
     assert {entry["restarts"] for entry in guard.lines("status")[0]["roles"]} == {0}
 
 
+def connected(guard):
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    client.settimeout(5)
+    client.connect(str(guard.socket))
+    return client
+
+
 def test_clients_that_hang_do_not_hold_up_others(guard, tree):
-    clients = []
+    """Ten that ask to be told everything and never read."""
+    clients = [connected(guard) for _ in range(10)]
     try:
-        for _ in range(40):
-            client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            client.settimeout(5)
-            try:
-                client.connect(str(guard.socket))
-                client.send(b'{"request":"watch"}')
-            except OSError:
-                pass
-            clients.append(client)
-        burst(tree / "burst", 100)
-        all_seen_after = tree / "burst/f99.php"
-        for client in clients[20:]:
-            client.close()
-        guard.seen(all_seen_after)
+        for client in clients:
+            client.send(b'{"request":"watch"}')
+        burst(tree / "burst", 300)
+        all_seen(guard, tree / "burst", 300)
     finally:
         for client in clients:
             client.close()
+
+
+def test_unprivileged_users_cannot_use_up_the_connections(guard):
+    script = (
+        "import socket, sys, time\n"
+        "held = []\n"
+        "for i in range(300):\n"
+        "    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "    client.settimeout(0.01)\n"
+        "    try:\n"
+        "        client.connect(sys.argv[1])\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "    held.append(client)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = ["/usr/bin/python3", "-c", script, str(guard.socket)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, user="nobody")
+    try:
+        process.stdout.readline()
+        assert guard.run("status").returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_watch_prints_findings_as_they_happen(guard, tree):
