@@ -71,7 +71,8 @@ static void put_file(const char *path, const char *content) {
 
 static int set_up(void **state) {
         struct fixture *fixture = calloc(1, sizeof(*fixture));
-        strcpy(fixture->base, "/var/tmp/gate-XXXXXX");
+        snprintf(fixture->base, sizeof(fixture->base), "%s/gate-XXXXXX",
+                 getenv("WATCH_TEST_DIRECTORY") ?: "/var/tmp");
         assert_non_null(mkdtemp(fixture->base));
         assert_return_code(mkdir(at(fixture, "tree"), 0755), errno);
         assert_return_code(mkdir(at(fixture, "tree/sub"), 0755), errno);

@@ -63,7 +63,8 @@ static const char *at(const struct fixture *fixture, const char *format, ...) {
 
 static int set_up(void **state) {
         struct fixture *fixture = calloc(1, sizeof(*fixture));
-        strcpy(fixture->base, "/var/tmp/watch-XXXXXX");
+        snprintf(fixture->base, sizeof(fixture->base), "%s/watch-XXXXXX",
+                 getenv("WATCH_TEST_DIRECTORY") ?: "/var/tmp");
         assert_non_null(mkdtemp(fixture->base));
         assert_return_code(mkdir(at(fixture, "tree"), 0755), errno);
         assert_return_code(mkdir(at(fixture, "outside"), 0755), errno);
@@ -255,8 +256,11 @@ static bool is_silenced(const struct fixture *fixture, const char *path) {
 /* Makes the watch ask the kernel to be silent about outside/d. */
 static void silence_outside(struct fixture *fixture) {
         shell(fixture, "mkdir -p outside/d; for i in 1 2 3 4 5 6; do echo > outside/d/$i; done");
+        struct watch_counters counters;
         forget(fixture);
-        assert_true(is_silenced(fixture, at(fixture, "outside/d")));
+        watch_counters(fixture->watch, &counters);
+        /* In a subvolume of a btrfs no directory is marked, so none is silent. */
+        assert_true(counters.is_wide || is_silenced(fixture, at(fixture, "outside/d")));
 }
 
 static void a_silenced_directory_moved_into_the_tree_is_heard_again(void **state) {

@@ -17,6 +17,9 @@
 #define IGNORE_AFTER 2
 #define IGNORE_AGAIN 1024
 
+/* Of the object, whatever name it was reached by. */
+#define OBJECT_EVENTS (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB)
+
 #define USELESS_MAX     8
 #define PAUSE_NS        (1 * NS_PER_MS)
 #define EVENT_BYTES_MAX 1024 /* an event with the longest name and two handles */
@@ -153,6 +156,8 @@ static void handle_inside(struct watch *watch, const struct notice *notice,
         if ((notice->mask & FAN_CREATE) && !(notice->mask & FAN_ONDIR) &&
             directory->marked_at == watch->emptied)
                 what |= FILE_MODIFIED | FILE_CLOSED;
+        if (watch->is_wide && (notice->mask & OBJECT_EVENTS))
+                (void)links_written(watch->links, notice); /* its other names */
         if (compose_path(watch, directory, notice->name) < 0) {
                 watch->counters.n_unresolved++;
                 return;
@@ -166,7 +171,9 @@ static void handle_inside(struct watch *watch, const struct notice *notice,
         call_back(watch, notice, what, watch->path.data, watch->trees[tree].index);
 }
 
-static void handle_outside(struct watch *watch, struct directory *directory) {
+static void handle_outside(struct watch *watch, const struct notice *notice, struct directory *directory) {
+        if (watch->is_wide && (notice->mask & OBJECT_EVENTS) && links_written(watch->links, notice))
+                return;
         watch->counters.n_outside++;
         directory->n_hits++;
         if (directory->n_hits == IGNORE_AFTER || directory->n_hits % IGNORE_AGAIN == 0)
@@ -200,7 +207,7 @@ static void handle_notice(struct watch *watch, const struct notice *notice) {
         else if (directory->path)
                 handle_inside(watch, notice, directory);
         else
-                handle_outside(watch, directory);
+                handle_outside(watch, notice, directory);
 }
 
 /* Works off what was read. `is_live`: by this process, so that the descriptors in it are ours. */

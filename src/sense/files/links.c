@@ -374,22 +374,26 @@ static void end_full_scan(struct links *links) {
                                 link = &(*link)->next;
 }
 
-static void handle_event(struct links *links, const struct notice *notice) {
+bool links_written(struct links *links, const struct notice *notice) {
         struct linked *linked =
                 notice->object ? *find_link(links, notice->object, notice->object_size) : NULL;
         unsigned what = watch_what_of(notice->mask) & ~(unsigned)FILE_DIRECTORY;
-        if (notice->mask & FAN_Q_OVERFLOW) {
-                watch_call_back_overflow(links->watch);
-                return;
-        }
         if (!linked || notice->pid == links->watch->own_pid)
-                return;
+                return linked;
         call_back_names(links, linked, what, notice->pid, -1);
         if (!linked->names) { /* it moved: kept until its name is found again */
                 linked->what |= what;
                 linked->pid = notice->pid;
                 links->is_scan_wanted = true;
         }
+        return true;
+}
+
+static void handle_event(struct links *links, const struct notice *notice) {
+        if (notice->mask & FAN_Q_OVERFLOW)
+                watch_call_back_overflow(links->watch);
+        else
+                (void)links_written(links, notice);
 }
 
 static void read_events(struct links *links) {

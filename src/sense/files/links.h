@@ -44,6 +44,12 @@ void links_entry_went(struct links *links, const char *path, const uint8_t *key,
 /* FAN_ATTRIB without a name, done by `pid`. False: no file of a tree. */
 bool links_count_changed(struct links *links, const uint8_t *key, size_t key_size, pid_t pid);
 
+/*
+ * A write through a directory outside, where the file systems report all writes: marks on single objects may
+ * not be had there (subvolumes). False: no file of a tree.
+ */
+bool links_written(struct links *links, const struct notice *notice);
+
 /* Works off events of the group and a slice of the scan. True: there is more to scan. */
 bool links_dispatch(struct links *links);
 

@@ -10,6 +10,11 @@
 
 #include "base/cleanup.h"
 
+/* enum fid_type of include/linux/exportfs.h */
+#define BTRFS_HANDLE_FIRST 0x4d
+#define BTRFS_HANDLE_LAST  0x4f
+#define BTRFS_TOP          5
+
 /* The key at the start of an info record's payload; its size, or 0. */
 static size_t key_measure(const uint8_t *payload, size_t size) {
         uint32_t handle_bytes;
@@ -84,6 +89,24 @@ int notice_decode(const uint8_t *data, size_t size, struct notice *ret_notice, s
         return 1;
 }
 
+/*
+ * btrfs' statfs folds the number of the subvolume into the fsid (fs/btrfs/super.c), and its handles tell the
+ * number; the top's is 5. So one fsid is turned into the other.
+ */
+static void name_by_top(uint8_t *key, const struct file_handle *handle) {
+        uint32_t fsid[2];
+        uint64_t subvolume;
+        if (handle->handle_type < BTRFS_HANDLE_FIRST || handle->handle_type > BTRFS_HANDLE_LAST ||
+            handle->handle_bytes < 16)
+                return;
+        memcpy(fsid, key, sizeof(fsid));
+        memcpy(&subvolume, handle->f_handle + 8, sizeof(subvolume));
+        subvolume ^= BTRFS_TOP;
+        fsid[0] ^= (uint32_t)(subvolume >> 32);
+        fsid[1] ^= (uint32_t)subvolume;
+        memcpy(key, fsid, sizeof(fsid));
+}
+
 int file_key_of(int directory_fd, const char *name, const uint32_t fsid[2], struct file_key *ret_key) {
         union {
                 struct file_handle handle;
@@ -96,6 +119,7 @@ int file_key_of(int directory_fd, const char *name, const uint32_t fsid[2], stru
         memcpy(ret_key->bytes, fsid, 8);
         memcpy(ret_key->bytes + 8, u.space, 8 + u.handle.handle_bytes);
         ret_key->size = FILE_KEY_HEAD + u.handle.handle_bytes;
+        name_by_top(ret_key->bytes, &u.handle);
         return 0;
 }
 

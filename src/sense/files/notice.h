@@ -40,7 +40,8 @@ int notice_decode(const uint8_t *data, size_t size, struct notice *ret_notice, s
 
 /*
  * Key of what stands at a name (of a directory, or of the descriptor itself with ""), symbolic links
- * not followed; `fsid` is the file system's as statfs(2) gives it. Returns 0 or a negative errno.
+ * not followed; `fsid` is the file system's as statfs(2) gives it there. In a subvolume of a btrfs, which
+ * has an fsid of its own, the key has that of the top, as the file system's mark reports it. 0 or a negative errno.
  */
 int file_key_of(int directory_fd, const char *name, const uint32_t fsid[2], struct file_key *ret_key);
 

@@ -107,6 +107,16 @@ static int walk_spine(struct spine_walk *walk) {
         }
 }
 
+/* As keys have it; statfs' where there are no handles, for the error comes from the mark then. */
+static int find_fsid(const char *point, uint32_t ret_fsid[2]) {
+        struct file_key key;
+        _cleanup_(fd_closep) int fd = open(point, O_PATH | O_CLOEXEC);
+        int r = fd < 0 ? -errno : fsid_of(fd, ret_fsid);
+        if (r == 0 && file_key_of(fd, "", ret_fsid, &key) == 0)
+                memcpy(ret_fsid, key.bytes, 8);
+        return r;
+}
+
 static int add_root(struct tree *tree, const struct mounts *mounts, uint64_t mount_id, const char *point) {
         const struct mount *mount = mounts_find(mounts, mount_id);
         struct root *roots = reallocarray(tree->roots, tree->n_roots + 1, sizeof(*roots));
@@ -118,8 +128,9 @@ static int add_root(struct tree *tree, const struct mounts *mounts, uint64_t mou
                 return -ENOMEM;
         if (mount)
                 root.device = mount->device;
-        _cleanup_(fd_closep) int fd = open(point, O_PATH | O_CLOEXEC);
-        root.error = fd < 0 ? -errno : fsid_of(fd, root.fsid);
+        if (mount && !strcmp(mount->type, "btrfs"))
+                root.source = strdup(mount->source);
+        root.error = find_fsid(point, root.fsid);
         tree->roots[tree->n_roots++] = root;
         return 0;
 }
@@ -167,8 +178,10 @@ static int find_real(struct tree *tree, const struct mounts *mounts, int fd) {
 static void tree_clear(struct tree *tree) {
         for (size_t i = 0; i < tree->n_spine; i++)
                 free(tree->spine[i].name);
-        for (size_t i = 0; i < tree->n_roots; i++)
+        for (size_t i = 0; i < tree->n_roots; i++) {
                 free(tree->roots[i].point);
+                free(tree->roots[i].source);
+        }
         free(tree->spine);
         free(tree->roots);
         free(tree->real);

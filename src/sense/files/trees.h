@@ -27,8 +27,9 @@ struct root {
         char *point; /* a directory on it: the tree's real path, or the mount point below that */
         uint64_t mount_id;
         dev_t device;
-        uint32_t fsid[2];
-        int error; /* 0, or why it cannot be watched */
+        uint32_t fsid[2]; /* as in keys */
+        char *source;     /* device of a btrfs, whose subvolumes are marked through its top; else NULL */
+        int error;        /* 0, or why it cannot be watched */
 };
 
 struct tree {

@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
@@ -151,11 +152,37 @@ static uint64_t system_events(const struct watch *watch) {
         return SYSTEM_EVENTS | (watch->is_wide ? FAN_MODIFY | FAN_CLOSE_WRITE : 0);
 }
 
+/* The top of a btrfs, mounted nowhere. A descriptor or a negative errno. */
+static int open_top(const char *source) {
+        _cleanup_(fd_closep) int context = fsopen("btrfs", FSOPEN_CLOEXEC);
+        if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0) < 0 ||
+            fsconfig(context, FSCONFIG_SET_STRING, "subvolid", "5", 0) < 0 ||
+            fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        int fd = fsmount(context, FSMOUNT_CLOEXEC, 0);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Not a word from the kernel about a subvolume but by the mark on the whole, and that is put on the top alone. */
+static int mark_top(struct watch *watch, const struct root *root) {
+        char link[32];
+        _cleanup_(fd_closep) int fd = root->source ? open_top(root->source) : -EXDEV;
+        if (fd < 0)
+                return fd;
+        watch->is_wide = true; /* nor are single directories marked there */
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        return fanotify_mark(watch->group_fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, system_events(watch),
+                             AT_FDCWD, link) < 0
+                       ? -errno
+                       : 0;
+}
+
 static int mark_system(struct watch *watch, const struct root *root) {
+        int r = 0;
         if (fanotify_mark(watch->group_fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, system_events(watch), AT_FDCWD,
                           root->point) < 0)
-                return errno == ENODEV || errno == EXDEV || errno == EINVAL ? -EOPNOTSUPP : -errno;
-        return 0;
+                r = errno == EXDEV ? mark_top(watch, root) : -errno;
+        return r == -ENODEV || r == -EXDEV || r == -EINVAL ? -EOPNOTSUPP : r;
 }
 
 /* Marks the file system, and makes sure that its handles lead back to paths. */
@@ -183,7 +210,9 @@ static void go_wide(struct watch *watch) {
 static int mark_inside(int directory_fd, void *userdata) {
         struct watch *watch = userdata;
         int r = mark_directory(watch, watch->is_wide ? SPINE_EVENTS : DIRECTORY_EVENTS, directory_fd);
-        if (r < 0 || ++watch->counters.n_marked <= DIRECTORY_MARKS_MAX || watch->is_wide)
+        if (watch->is_wide) /* only to take ignore marks away */
+                return 0;
+        if (r < 0 || ++watch->counters.n_marked <= DIRECTORY_MARKS_MAX)
                 return r;
         go_wide(watch);
         return 0;
