@@ -455,8 +455,10 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
                 flags |= BASELINE_FORCE;
         struct change *change = NULL;
         int r = baseline_examine(&baseline, &tree->baseline, relative, flags, &change);
-        if (r < 0)
+        if (r < 0) {
+                tree->is_behind = true;
                 return r;
+        }
         if (r == 0)
                 return inspect_same(sentry, observation);
 

@@ -56,6 +56,8 @@ struct tree {
         const char *reason;  /* why it is not armed; static msgid */
         uint64_t swept_ns;
         uint64_t n_files, n_bytes;
+        uint64_t n_unkept;     /* approved, and the vault has no room for it */
+        bool is_behind;        /* something could not be looked at: swept until it can */
         uint64_t n_hosts_left; /* files whose hosts are still to be read */
 };
 

@@ -94,9 +94,20 @@ static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *
                       NULL);
         else if (tree->config->respond == RESPOND_RESTORE)
                 check(checks, "tree.respond", "ok", path, N_("approved content is put back at once"), NULL);
+        if (tree->is_behind)
+                check(checks, "tree.behind", "fail", path,
+                      N_("something could not be looked at; it is tried again"),
+                      N_("see the disk that holds the state directory"));
         if (observed_count(sentry->observed, tree->id) > 0)
                 check(checks, "tree.unapproved", "warn", path, N_("something unapproved stands there"),
                       N_("`hinomi diff` shows it; `hinomi restore` or `hinomi approve` settles it"));
+}
+
+static uint64_t count_unkept(const struct sentry *sentry) {
+        uint64_t n = 0;
+        for (size_t i = 0; i < sentry->n_trees; i++)
+                n += sentry->trees[i].n_unkept;
+        return n;
 }
 
 static void check_vault(struct sentry *sentry, struct checks *checks) {
@@ -104,7 +115,7 @@ static void check_vault(struct sentry *sentry, struct checks *checks) {
         if (store_usage(sentry->store, &usage) < 0)
                 check(checks, "vault.usable", "fail", NULL, N_("the vault cannot be read"),
                       N_("see the disk and the file system"));
-        else if (usage.full)
+        else if (usage.full || count_unkept(sentry))
                 check(checks, "vault.room", "fail", NULL, N_("the vault is full: new content is not kept"),
                       N_("raise vault.budget or free disk space"));
         else
@@ -158,7 +169,8 @@ static json_t *describe_vault(struct sentry *sentry) {
         return json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "n_objects", (json_int_t)usage.n_objects,
                          "stored_bytes", (json_int_t)usage.stored_bytes, "raw_bytes",
                          (json_int_t)usage.raw_bytes, "budget_bytes", (json_int_t)usage.budget_bytes,
-                         "free_bytes", (json_int_t)usage.free_bytes, "full", usage.full);
+                         "free_bytes", (json_int_t)usage.free_bytes, "full",
+                         usage.full || count_unkept(sentry));
 }
 
 static json_t *describe_dropped(struct sentry *sentry) {
@@ -168,7 +180,7 @@ static json_t *describe_dropped(struct sentry *sentry) {
         process_table_counters(sentry->processes, &processes);
         return json_pack("{s:I,s:I,s:I,s:I}", "file_events_overflowed", (json_int_t)files.n_overflows,
                          "file_events_unresolved", (json_int_t)files.n_unresolved, "process_events_lost",
-                         (json_int_t)processes.n_lost, "content_not_kept", (json_int_t)sentry->n_unkept);
+                         (json_int_t)processes.n_lost, "content_not_kept", (json_int_t)count_unkept(sentry));
 }
 
 json_t *state_describe(struct sentry *sentry) {
@@ -231,6 +243,7 @@ void state_tick(struct sentry *sentry) {
         sentry->n_too_long = counters.n_too_long;
         uint64_t now = clock_wall_ns(&clock_system), interval = sentry->config->options.sweep_interval_ns;
         for (size_t i = 0; i < sentry->n_trees; i++)
-                if (sentry->trees[i].is_armed && (too_long || now - sentry->trees[i].swept_ns > interval))
+                if (sentry->trees[i].is_armed &&
+                    (too_long || sentry->trees[i].is_behind || now - sentry->trees[i].swept_ns > interval))
                         tree_sweep(sentry, &sentry->trees[i]);
 }

@@ -166,8 +166,7 @@ static void look_again(struct sentry *sentry, struct sweep *sweep) {
         for (size_t i = 0; i < sweep->n; i++) {
                 struct change *found = sweep->changes[i], *change = NULL;
                 const char *relative = tree_relative(sweep->tree, found->path);
-                int r = baseline_examine(&baseline, &sweep->tree->baseline, relative, flags, &change);
-                if (r < 0)
+                if (baseline_examine(&baseline, &sweep->tree->baseline, relative, flags, &change) < 0)
                         change = STEAL(found);
                 change_free(found);
                 if (!change)
@@ -188,7 +187,9 @@ int tree_sweep(struct sentry *sentry, struct tree *tree) {
         tree->n_files = result.n_files;
         tree->n_bytes = result.n_bytes;
         tree->swept_ns = clock_wall_ns(&clock_system);
-        sentry->n_unkept += result.n_unkept;
+        tree->n_unkept = result.n_unkept;
+        if (r >= 0)
+                tree->is_behind = false;
         look_again(sentry, &sweep);
         return r;
 }
@@ -281,7 +282,7 @@ static int take_baseline(struct sentry *sentry, struct tree *tree) {
         tree->n_files = result.n_files;
         tree->n_bytes = result.n_bytes;
         tree->swept_ns = clock_wall_ns(&clock_system);
-        sentry->n_unkept += result.n_unkept;
+        tree->n_unkept = result.n_unkept;
         return outbox_append(sentry,
                              json_pack("{s:s,s:{s:s,s:s,s:s,s:[o],s:I,s:I,s:I}}", "kind", "release",
                                        "release", "uid", uid, "name", "baseline", "kind", "baseline", "trees",
