@@ -57,6 +57,16 @@ static const char *const statements[N_STATEMENTS] = {
         [HISTORY_FORGET] = "DELETE FROM history WHERE until_ns<?",
         [RELEASE_ADD] = "INSERT INTO release(tree,uid,name,kind,begin_ns)VALUES(?,?,?,?,?)",
         [RELEASE_END] = "UPDATE release SET end_ns=?2 WHERE id=?1",
+        /* What came and went within the release is no part of what it did. */
+        [RELEASE_NET] =
+                "WITH t AS(SELECT directory,name FROM node WHERE release=?1 UNION "
+                "SELECT directory,name FROM history WHERE ended_by=?1 OR release=?1),"
+                "s AS(SELECT EXISTS(SELECT 1 FROM history h WHERE h.directory=t.directory AND h.name=t.name "
+                "AND h.ended_by=?1 AND h.release<>?1)AS b,EXISTS(SELECT 1 FROM node n WHERE "
+                "n.directory=t.directory AND n.name=t.name AND n.release=?1)AS a FROM t)"
+                "UPDATE release SET n_added=(SELECT count(*)FROM s WHERE a AND NOT b),"
+                "n_changed=(SELECT count(*)FROM s WHERE a AND b),"
+                "n_removed=(SELECT count(*)FROM s WHERE b AND NOT a)WHERE id=?1 AND kind<>'baseline'",
         [RELEASE_COUNT] = "UPDATE release SET n_added=n_added+?2,n_changed=n_changed+?3,"
                           "n_removed=n_removed+?4 WHERE id=?1",
         [RELEASE_FIND] = "SELECT * FROM release WHERE uid=?1 OR name=?1 ORDER BY id DESC LIMIT 1",

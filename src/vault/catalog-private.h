@@ -32,6 +32,7 @@ enum statement {
         HISTORY_FORGET,
         RELEASE_ADD,
         RELEASE_END,
+        RELEASE_NET,
         RELEASE_COUNT,
         RELEASE_FIND,
         RELEASE_GET,

@@ -90,6 +90,13 @@ int catalog_end_release(struct catalog *catalog, int64_t release, uint64_t at_ns
         int r = catalog_flush_counts(catalog);
         if (r < 0)
                 return r;
+        sqlite3_stmt *net = database_use(&catalog->database, RELEASE_NET);
+        if (!net)
+                return database_errno(&catalog->database);
+        sqlite3_bind_int64(net, 1, release);
+        r = database_run(net);
+        if (r < 0)
+                return r;
         sqlite3_stmt *end = database_use(&catalog->database, RELEASE_END);
         if (!end)
                 return database_errno(&catalog->database);

@@ -27,6 +27,7 @@ enum situation {
         IS_INERT = 1 << 12, /* named PHP, and known to do nothing */
         IS_PHP_EXPECTED = 1 << 13,
         IS_SCRIPT_UNSEEN = 1 << 14,
+        IS_BY_WEB_CHILD = 1 << 15, /* by a program that the web server started, not by the server itself */
 };
 
 #define IN(zone)  (1u << (zone))
@@ -253,6 +254,13 @@ static const struct rule rules[] = {
         /* templates and settings */
         {NULL,
          IN_EDIT,
+         IS_CONTENT | IS_BY_WEB_CHILD,
+         0,
+         {SEVERITY_CRITICAL, "template_by_command", "T1505.003",
+          N_("A template was written by a command that the web server started"),
+          N_("The shop's admin pages write templates themselves; they start no other program to do it")}},
+        {NULL,
+         IN_EDIT,
          IS_CREATED | IS_PHP,
          IS_PHP_EXPECTED,
          {SEVERITY_HIGH, "php_created_in_templates", "T1505.003",
@@ -270,6 +278,13 @@ static const struct rule rules[] = {
          IS_DELETED | IS_DIRECTORY,
          {SEVERITY_LOW, "template_edited", NULL, N_("A template or setting was edited"),
           N_("Nothing in it looks harmful; an admin page can do this")}},
+        {NULL,
+         IN_DATA,
+         IS_REVERTED,
+         0,
+         {SEVERITY_HIGH, "program_came_and_went", "T1070.004",
+          N_("A program appeared among data and was gone at once"),
+          N_("It removed itself before its content could be kept")}},
         {NULL,
          IN_EDIT,
          IS_REVERTED,
@@ -387,6 +402,8 @@ static unsigned situate(const struct change *change, const json_t *content, cons
                 is |= IS_DIRECTORY;
         if (actor_is_web(change->actor))
                 is |= IS_BY_WEB;
+        if ((is & IS_BY_WEB) && !program_is_web(&change->actor->processes[0]))
+                is |= IS_BY_WEB_CHILD;
         if (change->php_expected)
                 is |= IS_PHP_EXPECTED;
         if (json_array_size(unseen_hosts))
