@@ -23,9 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct media media = media_of(name, view);
         check(media.type != NULL && media.has_php == (media.php_offset < view.size));
         if (media.has_php)
-                check(media_find_php(view, media.php_offset,
-                                     media.family == FAMILY_TEXT || media.is_php_name ||
-                                             media.language == LANGUAGE_SVG) == media.php_offset);
+                check(media_find_php(view, media.php_offset, media_tag_place(&media)) == media.php_offset);
         media_assay(&media, name, view, &evidences);
         media.language = size & 1 ? LANGUAGE_APACHE : LANGUAGE_INI;
         settings_assay(&media, view, &evidences);

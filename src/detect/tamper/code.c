@@ -105,21 +105,22 @@ static size_t rotate(struct view text, unsigned char *out, size_t out_size) {
         return n;
 }
 
+static size_t uncover(struct view text, unsigned char *out, size_t out_size) {
+        if (view_find(text, 0, "//:ptth", 7) != SIZE_MAX || view_find(text, 0, "//:sptth", 8) != SIZE_MAX)
+                return reverse(text, out, out_size);
+        if (view_starts(text, "uggc://") || view_starts(text, "uggcf://"))
+                return rotate(text, out, out_size);
+        if (view_starts(text, "%68%74%74%70") || view_starts(text, "%2f%2f") || view_starts(text, "%2F%2F"))
+                return literal_decode_percent(text, out, out_size);
+        return text.size >= 14 ? literal_decode_any(text, out, out_size) : 0;
+}
+
 /* An address a reader would not see: base64, hexadecimal, percent, reversed, ROT13. */
 static bool hides_url(struct code *code, struct view text) {
         unsigned char out[1024];
-        size_t n = 0;
         if (text.size < 10 || text.size > 1300)
                 return false;
-        if (view_find(text, 0, "//:ptth", 7) != SIZE_MAX || view_find(text, 0, "//:sptth", 8) != SIZE_MAX)
-                n = reverse(text, out, sizeof(out));
-        else if (view_starts(text, "uggc://") || view_starts(text, "uggcf://"))
-                n = rotate(text, out, sizeof(out));
-        else if (view_starts(text, "%68%74%74%70") || view_starts(text, "%2f%2f") ||
-                 view_starts(text, "%2F%2F"))
-                n = literal_decode_percent(text, out, sizeof(out));
-        else if (text.size >= 14)
-                n = literal_decode_any(text, out, sizeof(out));
+        size_t n = uncover(text, out, sizeof(out));
         return n && has_hidden_url(code, (struct view){out, n});
 }
 
@@ -161,15 +162,17 @@ size_t code_join(const struct code *code, size_t i, char ret_text[static 65]) {
         return pieces ? i : 0;
 }
 
-/* "ev" . "al": a name that means trouble, in pieces so that nobody finds it. */
+/* "ev" . "al": a name that means trouble, or an address, in pieces so that nobody finds it. */
 static void look_at_pieces(struct code *code, size_t i) {
         char text[65];
         const struct token *token = code_token(code, i);
         if (token->size > 24 || !token_is_mark(code_token(code, i + 1), token->is_php ? '.' : '+') ||
-            token_is_mark(code_token(code, i ? i - 1 : code->n), token->is_php ? '.' : '+'))
+            (i && token_is_mark(code_token(code, i - 1), token->is_php ? '.' : '+')) ||
+            code_join(code, i, text) < i + 3)
                 return;
-        if (code_join(code, i, text) >= i + 3 && keyword_is_suspicious(text, token->is_php))
+        if (keyword_is_suspicious(text, token->is_php))
                 code_report(code, INDICATOR_OBFUSCATED, token->offset);
+        hosts_add_string(code->hosts, (struct view){(const unsigned char *)text, strlen(text)}, HOST_CODE);
 }
 
 /* 'https://' + 'host/path' */

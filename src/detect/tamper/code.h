@@ -37,7 +37,7 @@ struct lexer {
         size_t at;
         enum { MODE_MARKUP, MODE_PHP, MODE_JS } mode, outer;
         bool in_element; /* JS between <script> and </script> */
-        bool may_hold_php;
+        bool may_hold_php, is_program;
         unsigned lost_heredocs;
         size_t lost_steps;
         struct token last;

@@ -155,6 +155,8 @@ static void web_shells(void **state _unused_) {
                 {"a.php", "<?php passthru($_SERVER['HTTP_X_CMD']);", "web_shell"},
                 {"a.php", "<?php eval(file_get_contents('php://input'));", "web_shell"},
                 {"a.php", "text <?= system($_GET['c']) ?>", "web_shell"},
+                {"a.php", "<?system($_GET['c']);", "web_shell"}, /* with short tags */
+                {"a.php", "<?xml version='1.0'?><?\neval($_POST['c']);", "web_shell"},
                 /* near misses */
                 {"a.php", "<?php $name = trim($_POST['name']); echo esc_html($name);", NULL},
                 {"a.php",
@@ -262,6 +264,7 @@ static void obfuscated_js(void **state _unused_) {
                 {"a.js", "var u=atob('aHR0cHM6Ly9ldmlsLmV4YW1wbGUveA==')", "obfuscated"},
                 {"a.js", "var u='sj.x/elpmaxe.live//:sptth'", "obfuscated"},
                 {"a.js", "w['ev'+'al'](x)", "obfuscated"},
+                {"a.js", "document['cre'+'ateEl'+'ement'](x)", "obfuscated"},
                 {"a.html", "<p>x</p><script>eval(atob(x))</script>", "obfuscated"},
                 {"a.twig", "{{ x }}<script type='text/javascript'>eval(unescape(x))</script>", "obfuscated"},
                 {"a.js", BRACKETS_100 BRACKETS_100 BRACKETS_100, "obfuscated"},
@@ -390,6 +393,7 @@ static void hosts(void **state _unused_) {
                     "j.example w.example");
         check_hosts("a.js", "importScripts(`//i.example/x.js`);u='https://'+'s.example/x'",
                     "i.example s.example");
+        check_hosts("a.js", "u='htt'+'ps://ev'+'il.exa'+'mple/x'", "evil.example");
         check_hosts("a.js", "u=atob('aHR0cHM6Ly9ldmlsLmV4YW1wbGUveA==')", "evil.example");
         check_hosts("a.js", "u='\\x68\\x74\\x74\\x70\\x3a\\x2f\\x2f\\x65\\x2e\\x65\\x78'", "e.ex");
         check_hosts("a.js", "u='%68%74%74%70%3a%2f%2fq.example'", "q.example");

@@ -13,7 +13,6 @@
 
 #define CONTENT_BYTES_MAX ((size_t)32 << 20) /* past that the head and the tail are looked at */
 #define CONTENT_DIFF_MAX  ((size_t)16 << 10)
-#define CONTENT_HOSTS_MAX 256
 
 struct content_rules; /* YARA rules compiled from packs/yara */
 

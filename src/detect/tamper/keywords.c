@@ -184,10 +184,11 @@ uint32_t keyword_js(struct view word) {
 }
 
 bool keyword_is_suspicious(const char *name, bool is_php) {
-        static const char *const js_names[] = {"atob",           "constructor",      "fromCharCode",
-                                               "charCodeAt",     "sendBeacon",       "WebSocket",
-                                               "unescape",       "Function",         "eval",
-                                               "XMLHttpRequest", "querySelectorAll", "addEventListener"};
+        static const char *const js_names[] = {
+                "atob",           "constructor",    "fromCharCode",     "charCodeAt",
+                "sendBeacon",     "WebSocket",      "unescape",         "Function",
+                "eval",           "XMLHttpRequest", "createElement",    "appendChild",
+                "getElementById", "innerHTML",      "querySelectorAll", "addEventListener"};
         struct view view = {(const unsigned char *)name, strlen(name)};
         if (is_php)
                 return (keyword_php(view) & (PHP_EVAL | PHP_EXEC | PHP_DECODE)) ||

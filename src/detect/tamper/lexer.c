@@ -16,7 +16,8 @@
 #define PATTERN_STEPS_MAX ((size_t)16 << 20) /* spent on slashes that turn out to divide */
 
 void lexer_init(struct lexer *lexer, struct view view, const struct media *media) {
-        *lexer = (struct lexer){.view = view, .may_hold_php = media->has_php};
+        *lexer = (struct lexer){
+                .view = view, .may_hold_php = media->has_php, .is_program = media->is_php_name};
         lexer->mode = media->language == LANGUAGE_JS ? MODE_JS : MODE_MARKUP;
         if (media->family != FAMILY_TEXT && media->has_php)
                 lexer->at = media->php_offset;
@@ -34,7 +35,8 @@ static bool stands(const struct lexer *lexer, const char *text) {
 
 static bool opens_php(const struct lexer *lexer) {
         return lexer->may_hold_php && peek(lexer, 0) == '<' && peek(lexer, 1) == '?' &&
-               (peek(lexer, 2) == '=' || isspace(peek(lexer, 2)) || stands(lexer, "<?php"));
+               (peek(lexer, 2) == '=' || isspace(peek(lexer, 2)) || stands(lexer, "<?php") ||
+                (lexer->is_program && !stands(lexer, "<?xml")));
 }
 
 static void enter_php(struct lexer *lexer) {

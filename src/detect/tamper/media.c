@@ -190,7 +190,8 @@ static bool reads_like_code(struct view after, bool in_text) {
         size_t i = 0, sigils = 0;
         for (; i < head.size; i++) {
                 unsigned char c = head.data[i];
-                if ((c < 0x20 && !isspace(c)) || c == 0x7f)
+                if ((c < 0x20 && !isspace(c)) || c == 0x7f ||
+                    (c == '<' && i + 1 < head.size && head.data[i + 1] == '?'))
                         break;
                 sigils += c == '$' || c == '(' || c == '`';
                 if (sigils && i >= 3 && (c == ';' || (c == '>' && head.data[i - 1] == '?')))
@@ -207,11 +208,16 @@ static bool begins_expression(struct view after) {
                after.data[i];
 }
 
-static bool opens_short_tag(struct view at, bool in_text) {
-        if (at.size < 8 || at.data[1] != '?')
+static bool opens_short_tag(struct view at, enum tag_place place) {
+        if (at.size < 4 || at.data[1] != '?')
+                return false;
+        if (place == TAGS_IN_PROGRAM)
+                return strncasecmp((const char *)at.data + 2, "xml", at.size - 2 < 3 ? at.size - 2 : 3) != 0;
+        if (at.size < 8)
                 return false;
         if (at.data[2] == '=')
-                return begins_expression(view_from(at, 3)) && reads_like_code(view_from(at, 3), in_text);
+                return begins_expression(view_from(at, 3)) &&
+                       reads_like_code(view_from(at, 3), place != TAGS_IN_BYTES);
         /* the bare short tag is off by default and looks like XML: only with a request or a call of ill
          * repute */
         if (!isspace(at.data[2]))
@@ -219,10 +225,10 @@ static bool opens_short_tag(struct view at, bool in_text) {
         struct view head = view_head(at, 256);
         bool telling = memmem(head.data, head.size, "$_", 2) || memmem(head.data, head.size, "eval", 4) ||
                        memmem(head.data, head.size, "base64_decode", 13);
-        return telling && reads_like_code(view_from(at, 2), in_text);
+        return telling && reads_like_code(view_from(at, 2), place != TAGS_IN_BYTES);
 }
 
-size_t media_find_php(struct view view, size_t from, bool in_text) {
+size_t media_find_php(struct view view, size_t from, enum tag_place place) {
         while (from < view.size) {
                 const unsigned char *found = memchr(view.data + from, '<', view.size - from);
                 if (!found)
@@ -230,11 +236,15 @@ size_t media_find_php(struct view view, size_t from, bool in_text) {
                 from = (size_t)(found - view.data);
                 struct view at = view_from(view, from);
                 if (at.size > 1 && (at.data[1] == '?' || at.data[1] == 's' || at.data[1] == 'S') &&
-                    (opens_long_tag(at) || opens_script_tag(at) || opens_short_tag(at, in_text)))
+                    (opens_long_tag(at) || opens_script_tag(at) || opens_short_tag(at, place)))
                         return from;
                 from++;
         }
         return SIZE_MAX;
+}
+
+enum tag_place media_tag_place(const struct media *media) {
+        return media->is_php_name ? TAGS_IN_PROGRAM : media->is_text ? TAGS_IN_TEXT : TAGS_IN_BYTES;
 }
 
 /* --- the whole --- */
@@ -287,10 +297,10 @@ struct media media_of(const char *name, struct view view) {
         if (!view.size)
                 return media;
         sniff(&media, view);
-        bool in_text = media.family == FAMILY_TEXT;
-        media.php_offset = media_find_php(view, 0, in_text || media.is_php_name);
+        media.is_text = media.family == FAMILY_TEXT;
+        media.php_offset = media_find_php(view, 0, media_tag_place(&media));
         media.has_php = media.php_offset != SIZE_MAX;
-        if (in_text)
+        if (media.is_text)
                 choose_language(&media, name, view);
         else if (media.has_php)
                 media.language = LANGUAGE_PHP;
@@ -305,7 +315,7 @@ static bool is_log_name(const char *name) {
 static bool is_phar(struct view view) {
         static const char mark[] = "__HALT_COMPILER";
         size_t at = view_find(view_head(view, 1 << 20), 0, mark, sizeof(mark) - 1);
-        return at != SIZE_MAX && media_find_php(view_head(view, at), 0, false) != SIZE_MAX;
+        return at != SIZE_MAX && media_find_php(view_head(view, at), 0, TAGS_IN_BYTES) != SIZE_MAX;
 }
 
 static void assay_php(const struct media *media, const char *name, struct view view,

@@ -34,6 +34,7 @@ struct media {
         const char *type; /* media type, static */
         enum media_family family;
         enum language language;
+        bool is_text;
         bool is_php_name;   /* a web server would run it as PHP */
         bool is_image_name; /* the name claims an image */
         bool has_php;       /* PHP tags that would open code */
@@ -42,12 +43,19 @@ struct media {
 
 struct media media_of(const char *name, struct view view);
 
+/* How readily "<?" is taken for PHP: three random bytes are common in images, and XML begins that way, too. */
+enum tag_place {
+        TAGS_IN_BYTES,
+        TAGS_IN_TEXT,
+        TAGS_IN_PROGRAM, /* the server runs it as PHP whatever stands there, perhaps with short tags */
+};
+
 /*
  * Offset of the first PHP open tag at or after `from`, or SIZE_MAX. "<?php" and the script tag count
- * anywhere; "<?=" and "<?" only where what follows reads like code, since three random bytes
- * are common in images.
+ * anywhere; "<?=" and "<?" only where what follows reads like code, or in a program.
  */
-size_t media_find_php(struct view view, size_t from, bool is_text);
+size_t media_find_php(struct view view, size_t from, enum tag_place place);
+enum tag_place media_tag_place(const struct media *media);
 
 /* Name against bytes, programs in images and texts, executables. */
 void media_assay(const struct media *media, const char *name, struct view view, struct evidences *evidences);
