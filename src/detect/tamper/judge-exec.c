@@ -62,7 +62,7 @@ static const struct {
          "locate getent lsof arp route df mount groups "},
         {KIND_FILES,
          " cat ls head tail more less cp mv rm mkdir touch chmod chown chattr ln tee dd sed grep xargs base "
-         "xxd od strings install truncate split kill killall pkill "},
+         "xxd od strings install truncate split kill killall pkill sleep timeout nice "},
         {KIND_ARCHIVE,
          " tar zip unzip gzip gunzip bzip xz zstd 7z 7za 7zr rar unrar cpio mysqldump mariadb-dump mysql "
          "mariadb pg_dump psql sqlite "},

@@ -350,6 +350,7 @@ static void programs_below_php(void **state _unused_) {
                 {"/usr/bin/sudo id", SEVERITY_CRITICAL, "privilege_by_web_server"},
                 {"/usr/bin/crontab -", SEVERITY_CRITICAL, "schedule_by_web_server"},
                 {"/usr/bin/id", SEVERITY_HIGH, "discovery_by_web_server"},
+                {"/usr/bin/sleep 5", SEVERITY_HIGH, "file_tool_by_web_server"},
                 {"/usr/bin/php8.2 bin/console x", SEVERITY_MEDIUM, "php_cli_by_web_server"},
                 {"/tmp/.x/convert", SEVERITY_CRITICAL, "dropped_program_by_web_server"},
                 {"/usr/local/bin/shop-helper", SEVERITY_LOW, "program_by_web_server"},
