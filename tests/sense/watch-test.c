@@ -39,6 +39,7 @@ struct fixture {
         struct watch *watch;
         struct seen seen[SEEN_MAX];
         size_t n_seen;
+        size_t longest; /* path, in bytes */
 };
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
@@ -90,6 +91,8 @@ static int tear_down(void **state) {
 
 static void remember(const struct file_event *event, void *userdata) {
         struct fixture *fixture = userdata;
+        size_t length = event->path ? strlen(event->path) : 0;
+        fixture->longest = length > fixture->longest ? length : fixture->longest;
         if (fixture->n_seen == SEEN_MAX)
                 return;
         struct seen *seen = &fixture->seen[fixture->n_seen++];
@@ -106,7 +109,7 @@ static void drain(struct fixture *fixture) {
 
 static void forget(struct fixture *fixture) {
         drain(fixture);
-        fixture->n_seen = 0;
+        fixture->n_seen = fixture->longest = 0;
 }
 
 /* The bits seen for a path below the base, over all events. */
@@ -445,6 +448,64 @@ static void a_tree_deeper_than_descriptors_is_watched(void **state) {
         assert_int_equal(watch_is_armed(fixture->watch, 7), 1);
 }
 
+#define DEEP_LEVELS 40
+#define DEEP_NAME   200
+
+/* Makes (or enters) directories below the tree, 201 bytes each, and ends in the last. In a process of its own. */
+static void enter_deep(const struct fixture *fixture, bool make) {
+        char name[DEEP_NAME + 1];
+        memset(name, 'x', DEEP_NAME);
+        name[DEEP_NAME] = '\0';
+        if (chdir(at(fixture, "tree")) < 0)
+                _exit(1);
+        for (int i = 0; i < DEEP_LEVELS; i++)
+                if ((make && mkdir(name, 0755) < 0) || chdir(name) < 0)
+                        _exit(2);
+}
+
+static void leave_deep(void) {
+        char name[DEEP_NAME + 1];
+        memset(name, 'x', DEEP_NAME);
+        name[DEEP_NAME] = '\0';
+        for (int i = 0; i < DEEP_LEVELS; i++)
+                if (chdir("..") < 0 || rmdir(name) < 0)
+                        _exit(3);
+}
+
+static void do_deep(const struct fixture *fixture, bool make, bool leave) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+                enter_deep(fixture, make);
+                int fd = open("f", O_WRONLY | O_CREAT, 0600);
+                if (write(fd, "x", 1) != 1)
+                        _exit(4);
+                close(fd);
+                if (leave && unlink("f") == 0)
+                        leave_deep();
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+/* Longer than the kernel takes or gives in one piece, and not known by its creation. */
+static void a_path_of_any_length_is_seen(void **state) {
+        struct fixture *fixture = *state;
+        do_deep(fixture, true, false);
+        drain(fixture);
+        watch_free(fixture->watch);
+        assert_int_equal(watch_new_pending(fixture->group_fd, fixture->pending_fd, &fixture->watch), 0);
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "tree"), 7), 0);
+        forget(fixture);
+        do_deep(fixture, false, false);
+        drain(fixture);
+        assert_int_equal(fixture->longest,
+                         strlen(at(fixture, "tree")) + (size_t)DEEP_LEVELS * (DEEP_NAME + 1) + strlen("/f"));
+        do_deep(fixture, false, true); /* remove(3) of the fixture could not reach it */
+        forget(fixture);
+}
+
 static void own_changes_are_dropped(void **state) {
         struct fixture *fixture = *state;
         int fd = open(at(fixture, "tree/own"), O_CREAT | O_WRONLY, 0600);
@@ -614,6 +675,7 @@ int main(void) {
                 TEST(a_nameless_file_linked_into_the_tree_is_watched),
                 TEST(a_subtree_moved_in_is_watched_to_its_end),
                 TEST(a_tree_deeper_than_descriptors_is_watched),
+                TEST(a_path_of_any_length_is_seen),
                 TEST(own_changes_are_dropped),
                 TEST(the_watch_is_armed_until_its_tree_is_gone),
                 TEST(a_deploy_by_symlink_switch_is_seen),

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "sense/files/fingerprints.h"
+#include "sense/files/paths.h"
 #include "sense/files/scan.h"
 #include "sense/files/watch-state.h"
 
@@ -175,7 +176,7 @@ static bool add_name(struct linked *linked, const char *path) {
 
 static bool stands_at(const struct linked *linked, const char *path) {
         struct stat st;
-        return lstat(path, &st) == 0 && st.st_ino == linked->inode && st.st_dev == linked->device;
+        return path_stat(path, &st) == 0 && st.st_ino == linked->inode && st.st_dev == linked->device;
 }
 
 /* Calls back under every name that it still has. */
@@ -225,7 +226,7 @@ static void keep_single(struct links *links, const struct linked *linked) {
 static void found_linked(struct links *links, const char *path, const uint8_t *key, size_t key_size,
                          pid_t pid) {
         struct stat st;
-        _cleanup_(fd_closep) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_(fd_closep) int fd = path_open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return;
         struct linked **link = add(links, key, key_size, fd, &st);
@@ -264,7 +265,7 @@ static bool was_recent(const struct links *links, uint64_t hash) {
 void links_entry_came(struct links *links, const char *path, const uint8_t *key, size_t key_size) {
         struct file_key own;
         struct stat st;
-        if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        if (path_stat(path, &st) < 0 || !S_ISREG(st.st_mode))
                 return;
         if (!key) {
                 if (scan_key_of(path, &own) < 0)

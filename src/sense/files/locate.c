@@ -8,12 +8,12 @@
  * looked up by its path and compared.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/stat.h>
 
+#include "sense/files/paths.h"
 #include "sense/files/watch-state.h"
 
 static bool is_first_of_mount(const struct watch *watch, size_t tree, size_t root) {
@@ -35,7 +35,7 @@ static int open_through(const struct root *root, const uint8_t *key, size_t key_
 
 static bool stands_at(int fd, const char *path) {
         struct stat a, b;
-        return fstat(fd, &a) == 0 && stat(*path ? path : "/", &b) == 0 && a.st_ino == b.st_ino &&
+        return fstat(fd, &a) == 0 && path_stat(*path ? path : "/", &b) == 0 && a.st_ino == b.st_ino &&
                a.st_dev == b.st_dev;
 }
 
@@ -54,26 +54,16 @@ static size_t find_tree(const struct watch *watch, const char *path, const char 
         return found;
 }
 
-static int path_of(int fd, char ret_path[static PATH_MAX]) {
-        char link[32];
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, ret_path, PATH_MAX - 1);
-        if (n < 0)
-                return -errno;
-        ret_path[n] = '\0';
-        return 0;
-}
-
 /* The path of an open object as shown, when it lies inside a tree; NULL otherwise. To be freed. */
 static char *shown_path(struct watch *watch, int fd, size_t *ret_tree) {
-        char path[PATH_MAX], *shown;
+        _cleanup_(buffer_deinit) struct buffer path;
+        char *shown;
         const char *rest;
-        int r = path_of(fd, path);
-        watch->counters.n_too_long += r == -ENAMETOOLONG;
-        if (r < 0)
+        buffer_init(&path, WATCH_PATH_BYTES_MAX);
+        if (path_of(fd, &path) < 0)
                 return NULL;
-        *ret_tree = find_tree(watch, path, &rest);
-        if (*ret_tree == DIRECTORY_OUTSIDE || !stands_at(fd, path) ||
+        *ret_tree = find_tree(watch, path.data, &rest);
+        if (*ret_tree == DIRECTORY_OUTSIDE || !stands_at(fd, path.data) ||
             asprintf(&shown, "%s%s", watch->trees[*ret_tree].path, rest) < 0)
                 return NULL;
         return shown;

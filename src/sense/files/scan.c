@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "base/buffer.h"
+#include "sense/files/paths.h"
 
 #define STEP_ENTRIES   64
 #define PATH_BYTES_MAX ((size_t)1 << 20)
@@ -83,8 +84,8 @@ static int fsid_of(int fd, uint32_t ret_fsid[2]) {
 
 int scan_key_of(const char *path, struct file_key *ret_key) {
         uint32_t fsid[2];
-        _cleanup_(fd_closep) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        int r = fd < 0 ? -errno : fsid_of(fd, fsid);
+        _cleanup_(fd_closep) int fd = path_open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        int r = fd < 0 ? fd : fsid_of(fd, fsid);
         return r < 0 ? r : file_key_of(fd, "", fsid, ret_key);
 }
 
@@ -93,8 +94,8 @@ static bool open_next(struct scan *scan) {
         while (!scan->directory && scan->stack) {
                 struct scan_item *item = scan->stack;
                 scan->stack = item->next;
-                int fd = open(item->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME |
-                                                  (item->may_be_link ? 0 : O_NOFOLLOW));
+                int fd = path_open(item->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME |
+                                                       (item->may_be_link ? 0 : O_NOFOLLOW));
                 buffer_clear(&scan->path);
                 if (fd >= 0 && fsid_of(fd, scan->fsid) == 0 &&
                     buffer_append_string(&scan->path, strcmp(item->path, "/") ? item->path : "") == 0)

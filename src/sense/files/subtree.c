@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "sense/files/paths.h"
 
 struct subtree {
         subtree_visit visit;
@@ -57,8 +58,8 @@ static int visit_directory(struct subtree *subtree, int fd, unsigned depth) {
 
 int subtree_walk(const char *path, subtree_visit visit, void *userdata) {
         struct subtree subtree = {.visit = visit, .userdata = userdata};
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME);
-        int r = fd < 0 ? -errno : visit_directory(&subtree, fd, 1);
+        int fd = path_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME);
+        int r = fd < 0 ? fd : visit_directory(&subtree, fd, 1);
         if (r < 0)
                 return r;
         return subtree.is_too_deep ? -ENAMETOOLONG : subtree.n_visited;

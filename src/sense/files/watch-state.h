@@ -8,6 +8,8 @@
 #include "sense/files/trees.h"
 #include "sense/files/watch.h"
 
+#define WATCH_PATH_BYTES_MAX ((size_t)1 << 20)
+
 struct watch {
         int group_fd;
         int epoll_fd;

@@ -31,11 +31,11 @@
 #include <sys/timerfd.h>
 
 #include "base/io.h"
+#include "sense/files/paths.h"
 #include "sense/files/subtree.h"
 #include "sense/files/watch-state.h"
 
 #define TREES_MAX           64
-#define PATH_BYTES_MAX      ((size_t)1 << 20)
 #define FDINFO_MAX          ((size_t)256 << 20)
 #define DIRECTORY_MARKS_MAX 100000
 
@@ -90,7 +90,7 @@ int watch_new_pending(int group_fd, int pending_fd, struct watch **ret_watch) {
         watch->group_fd = watch->epoll_fd = watch->work_fd = watch->timer_fd = -EBADF;
         watch->emptied = 1;
         watch->mounts_fd = watch->mounts_wake_fd = -EBADF;
-        buffer_init(&watch->path, PATH_BYTES_MAX);
+        buffer_init(&watch->path, WATCH_PATH_BYTES_MAX);
         watch->own_pid = getpid();
         watch->can_ignore = true;
         watch->directories = directories_new();
@@ -232,7 +232,7 @@ void watch_mark_new(struct watch *watch, const char *path, const uint8_t *key, s
                 return;
         }
         _cleanup_(fd_closep) int fd = key ? locate_open(watch, key, key_size, O_PATH | O_CLOEXEC)
-                                          : open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                                          : path_open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0)
                 (void)mark_inside(fd, watch);
 }
