@@ -62,7 +62,7 @@ static int key_create(struct ledger *ledger) {
         if (r < 0)
                 return r;
         const struct iovec content = {.iov_base = text.data, .iov_len = text.size};
-        r = world_replace_file(ledger->world, ledger->keys_fd, KEY_NAME, &content, 1, 0400);
+        r = world_replace_file(ledger->world, ledger->keys_fd, KEY_NAME, &content, 0400);
         explicit_bzero(text.data, text.size);
         return r;
 }
@@ -115,7 +115,7 @@ static int line_publish(struct ledger *ledger, const char *name, const char *lin
             !memcmp(published.data, line, size))
                 return 0;
         const struct iovec content = {.iov_base = (char *)line, .iov_len = size};
-        return world_replace_file(ledger->world, ledger->directory_fd, name, &content, 1, 0640);
+        return world_replace_file(ledger->world, ledger->directory_fd, name, &content, 0640);
 }
 
 int writer_identity_publish(struct ledger *ledger, const char *identity, size_t size) {
@@ -137,7 +137,7 @@ static int journal_create(struct ledger *ledger, const struct buffer *identity) 
         memset(journal.data + journal.size, 0, JOURNAL_BYTES - journal.size);
         journal.size = JOURNAL_BYTES;
         const struct iovec content = {.iov_base = journal.data, .iov_len = journal.size};
-        return world_replace_file(ledger->world, ledger->keys_fd, JOURNAL_NAME, &content, 1, 0600);
+        return world_replace_file(ledger->world, ledger->keys_fd, JOURNAL_NAME, &content, 0600);
 }
 
 static int log_create(struct ledger *ledger) {

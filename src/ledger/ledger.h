@@ -2,6 +2,7 @@
  * The ledger: an append-only Merkle log (RFC 6962, SHA-256) in C2SP tlog-tiles files.
  *
  *   STATE/ledger/checkpoint               signed note (Ed25519), rewritten per batch and heartbeat
+ *   STATE/ledger/checkpoint.before        the one before, or the next one being written
  *   STATE/ledger/tile/<L>/<N>[.p/<W>]     hash tiles, 256 hashes wide
  *   STATE/ledger/tile/entries/<N>[.p/<W>] entry bundles: big-endian u16 length, then the entry
  *   STATE/ledger/key.pub                  the log's verifier key, one line

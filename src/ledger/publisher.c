@@ -159,7 +159,8 @@ int publisher_publish(struct publisher *publisher, const struct edge *edge, cons
                 return r;
         publisher->dirty = true;
         const struct iovec content = {.iov_base = (char *)note, .iov_len = note_bytes};
-        r = world_replace_file(publisher->world, publisher->directory_fd, "checkpoint", &content, 0, 0640);
+        r = world_turn_file(publisher->world, publisher->directory_fd, "checkpoint", "checkpoint.before",
+                            &content);
         if (r < 0)
                 return r;
         sizes_push(publisher, edge->frontier.size);

@@ -101,7 +101,7 @@ int seal_key_store(const struct seal_key *key, const struct ledger_world *world,
         uint8_t bytes[SEAL_KEY_FILE_BYTES];
         seal_key_encode(key, bytes);
         const struct iovec content = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-        int r = world_replace_file(world, keys_fd, SEAL_KEY_NAME, &content, 1, 0600);
+        int r = world_replace_file(world, keys_fd, SEAL_KEY_NAME, &content, 0600);
         OPENSSL_cleanse(bytes, sizeof(bytes));
         if (r == 0 && old_fd >= 0) {
                 /* the name is gone for good; what lay there is worth an attempt, not an error */

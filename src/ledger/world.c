@@ -37,6 +37,11 @@ static int system_rename(void *userdata, int directory_fd, const char *from, con
         return renameat(directory_fd, from, directory_fd, to) < 0 ? -errno : 0;
 }
 
+static int system_exchange(void *userdata, int directory_fd, const char *a, const char *b) {
+        (void)userdata;
+        return renameat2(directory_fd, a, directory_fd, b, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
 static int system_unlink(void *userdata, int directory_fd, const char *path, int flags) {
         (void)userdata;
         return unlinkat(directory_fd, path, flags) < 0 ? -errno : 0;
@@ -58,6 +63,7 @@ const struct ledger_world ledger_world_system = {
         .truncate = system_truncate,
         .sync = system_sync,
         .rename = system_rename,
+        .exchange = system_exchange,
         .unlink = system_unlink,
         .mkdir = system_mkdir,
         .random = system_random,
@@ -91,23 +97,41 @@ int world_write_file(const struct ledger_world *world, int directory_fd, const c
 }
 
 int world_replace_file(const struct ledger_world *world, int directory_fd, const char *path,
-                       const struct iovec *content, int durable, mode_t mode) {
+                       const struct iovec *content, mode_t mode) {
         char temporary[PATH_BYTES];
         if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
                 return -ENAMETOOLONG;
-        int r = durable ? world->unlink(world->userdata, directory_fd, temporary, 0) : 0;
+        int r = world->unlink(world->userdata, directory_fd, temporary, 0);
         if (r < 0 && r != -ENOENT)
                 return r;
         _cleanup_(fd_closep) int fd = open_new(world, directory_fd, temporary, mode);
         if (fd < 0)
                 return fd;
         r = world->pwrite(world->userdata, fd, content->iov_base, content->iov_len, 0);
-        if (r == 0 && durable)
+        if (r == 0)
                 r = world->sync(world->userdata, fd, 0);
         if (r == 0)
                 r = world->rename(world->userdata, directory_fd, temporary, path);
-        if (r == 0 && durable)
-                r = world_sync_path(world, directory_fd, ".");
+        return r < 0 ? r : world_sync_path(world, directory_fd, ".");
+}
+
+int world_turn_file(const struct ledger_world *world, int directory_fd, const char *path, const char *other,
+                    const struct iovec *content) {
+        struct stat status;
+        _cleanup_(fd_closep) int fd =
+                world->open(world->userdata, directory_fd, other, O_WRONLY | O_CREAT, 0640);
+        if (fd < 0)
+                return fd;
+        int r = world->pwrite(world->userdata, fd, content->iov_base, content->iov_len, 0);
+        if (r == 0 && fstat(fd, &status) < 0)
+                r = -errno;
+        if (r == 0 && (size_t)status.st_size != content->iov_len)
+                r = world->truncate(world->userdata, fd, content->iov_len);
+        if (r == 0)
+                r = world->exchange(world->userdata, directory_fd, other, path);
+        /* nothing to exchange with yet, or a file system that cannot */
+        if (r == -ENOENT || r == -EINVAL || r == -ENOSYS)
+                r = world->rename(world->userdata, directory_fd, other, path);
         return r;
 }
 

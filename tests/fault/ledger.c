@@ -185,6 +185,26 @@ static int disk_rename(void *userdata, int directory_fd, const char *from, const
         return ledger_world_system.rename(NULL, directory_fd, from, to);
 }
 
+static int disk_exchange(void *userdata, int directory_fd, const char *a, const char *b) {
+        struct disk *disk = userdata;
+        char full_a[256], full_b[256];
+        int r = step(disk);
+        if (r < 0)
+                return r;
+        path_of(directory_fd, a, full_a);
+        path_of(directory_fd, b, full_b);
+        if (access(full_b, F_OK) < 0)
+                return -ENOENT;
+        for (struct change *change = disk->changes; change; change = change->next)
+                if (!strcmp(change->path, full_a))
+                        strcpy(change->path, full_b); /* the bytes move with the files */
+                else if (!strcmp(change->path, full_b))
+                        strcpy(change->path, full_a);
+        change_of_content(disk, CHANGE_NAME, full_a);
+        change_of_content(disk, CHANGE_NAME, full_b);
+        return ledger_world_system.exchange(NULL, directory_fd, a, b);
+}
+
 static int disk_unlink(void *userdata, int directory_fd, const char *path, int flags) {
         struct disk *disk = userdata;
         char full[256];
@@ -288,8 +308,8 @@ static void disk_init(struct disk *disk, unsigned fail_at, bool ends) {
                 .ends = ends,
                 .random = fail_at * 7919 + ends +
                           (getenv("FAULT_SEED") ? (unsigned)atoi(getenv("FAULT_SEED")) : 0) * 104729,
-                .world = {disk_open, disk_pwrite, disk_truncate, disk_sync, disk_rename, disk_unlink,
-                          disk_mkdir, disk_random, NULL},
+                .world = {disk_open, disk_pwrite, disk_truncate, disk_sync, disk_rename, disk_exchange,
+                          disk_unlink, disk_mkdir, disk_random, NULL},
         };
         disk->world.userdata = disk;
 }
