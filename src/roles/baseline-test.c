@@ -323,7 +323,7 @@ static void evidence_makes_room_for_what_is_approved(void **state) {
         store_close(world->baseline.store);
         assert_int_equal(store_open(world->state, &options, &world->baseline.store), 0);
         struct digest digest;
-        char evidence[16];
+        char evidence[32];
         for (int i = 0; i < 31; i++) {
                 snprintf(evidence, sizeof(evidence), "evidence %d", i);
                 assert_int_equal(store_put_bytes(world->baseline.store, evidence, strlen(evidence), &digest),

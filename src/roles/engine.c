@@ -25,15 +25,14 @@ static void print_news(struct engine *engine, const json_t *news) {
         fflush(stdout);
 }
 
-static void apply(struct engine *engine, uint64_t index, const json_t *entry, bool live) {
+static int apply(struct engine *engine, uint64_t index, const json_t *entry, bool live) {
         json_auto_t *news = NULL;
         int r = findings_apply(engine->findings, index, entry, &news);
-        if (r < 0)
-                engine->n_missing++;
         if (r == 1 && live) {
                 print_news(engine, news);
                 clients_publish(engine, news);
         }
+        return r < 0 ? r : 0;
 }
 
 struct catch_up {
@@ -43,11 +42,12 @@ struct catch_up {
 
 static int on_old_entry(uint64_t index, const char *text, size_t size, void *userdata) {
         struct catch_up *catch_up = userdata;
+        if (index >= catch_up->engine->n_seen)
+                catch_up->engine->n_seen = index + 1;
         json_auto_t *entry = json_loadb(text, size, 0, NULL);
         if (!entry)
                 return -EBADMSG;
-        apply(catch_up->engine, index, entry, catch_up->live);
-        return 0;
+        return apply(catch_up->engine, index, entry, catch_up->live);
 }
 
 /* Reads entries from the ledger's files up to, not including, `to` (UINT64_MAX: all there are). */
@@ -59,6 +59,12 @@ static int catch_up(struct engine *engine, uint64_t to, bool live) {
         r = ledger_read(engine->context->state, findings_next(engine->findings), to, on_old_entry, &state);
         int s = findings_end(engine->findings);
         return r < 0 ? r : s;
+}
+
+int engine_catch_up(struct engine *engine) {
+        if (findings_next(engine->findings) >= engine->n_seen)
+                return 0;
+        return catch_up(engine, UINT64_MAX, true);
 }
 
 /* A log that was begun anew, the old one being put aside, is not what the view was made of. */
@@ -81,6 +87,8 @@ static void on_entry(struct engine *engine, const json_t *message) {
                 sd_event_exit(engine->event, -EIO);
                 return;
         }
+        if (index >= engine->n_seen)
+                engine->n_seen = index + 1;
         if (index > findings_next(engine->findings))
                 catch_up(engine, index, true);
         if (index == findings_next(engine->findings))
@@ -176,7 +184,7 @@ int role_engine_run(const struct role_context *context) {
                 return r;
         r = catch_up(&engine, UINT64_MAX, false);
         if (r < 0 && r != -ENOENT)
-                engine.n_missing++;
+                engine.n_seen = findings_next(engine.findings) + 1;
         r = engine_loop(&engine);
         findings_close(engine.findings);
         return r;

@@ -225,7 +225,7 @@ static int stop(const char *path, const struct node *node, void *userdata) {
 static void a_visit_may_change_the_catalog_or_stop(void **state) {
         struct world *world = *state;
         for (int i = 0; i < 30; i++) {
-                char path[16];
+                char path[32];
                 snprintf(path, sizeof(path), "d%d/f%d", i % 3, i);
                 approve_file(world, path, "x", 100);
         }

@@ -218,7 +218,7 @@ int store_reserve(struct store *store, uint64_t bytes) {
 static int out_of_room(struct store *store, int r) {
         if (r != -ENOSPC && r != -EDQUOT && r != -EFBIG)
                 return r;
-        return refuse(store, 1); /* the disk is full to the last byte */
+        return store->refused_bytes ? -ENOSPC : refuse(store, 1); /* the disk is full to the last byte */
 }
 
 static int sync_large(struct store *store) {
@@ -473,11 +473,20 @@ int store_get_bytes(struct store *store, const struct digest *digest, struct buf
         return r;
 }
 
+/* What was refused would fit now: somebody made room. `free_bytes` as just looked up. */
+static bool has_room_again(const struct store *store, uint64_t free_bytes) {
+        uint64_t budget = store->options.budget_bytes, stored = store_stored_bytes(store);
+        return (!budget || (store->refused_bytes <= budget && stored <= budget - store->refused_bytes)) &&
+               free_bytes >= store->refused_bytes + store->options.reserve_bytes + FREE_CHECK_BYTES;
+}
+
 int store_usage(struct store *store, struct store_usage *ret_usage) {
         struct statvfs fs;
         if (fstatvfs(store->vault_fd, &fs) < 0)
                 return -errno;
         pthread_mutex_lock(&store->mutex);
+        if (store->refused_bytes && has_room_again(store, (uint64_t)fs.f_bavail * fs.f_frsize))
+                store->refused_bytes = 0;
         *ret_usage = (struct store_usage){
                 .n_objects = store->n_objects,
                 .stored_bytes = store_stored_bytes(store),

@@ -35,7 +35,7 @@ struct store_usage {
         uint64_t raw_bytes;    /* as restored */
         uint64_t budget_bytes;
         uint64_t free_bytes; /* of the file system */
-        bool full;           /* a put was refused for want of room, and none as large was taken since */
+        bool full;           /* a put was refused for want of room, and there still is none */
         bool rebuilt;        /* the index was missing or damaged when the store was opened, and made again */
 };
 

@@ -23,10 +23,13 @@ struct engine {
         uint64_t next_ask;
         uint64_t next_append;
         uint64_t started_ns;
-        uint64_t n_missing;   /* ledger entries that could not be applied */
+        uint64_t n_seen; /* ledger entries known of; fewer applied: behind */
         json_t *roles;        /* as the parent told; owned */
         json_t *ledger_state; /* as the ledger told; owned; NULL: well */
 };
+
+/* Applies what the ledger has and the findings have not. */
+int engine_catch_up(struct engine *engine);
 
 /* control socket: roles/engine/clients.c */
 int clients_listen(struct engine *engine);

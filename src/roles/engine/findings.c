@@ -321,21 +321,41 @@ static int save_next(struct findings *findings) {
         return sqlite3_step(statement) == SQLITE_DONE ? 0 : -EIO;
 }
 
+static int run(struct findings *findings, const char *sql) {
+        return sqlite3_exec(findings->database, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+}
+
+static int apply_kind(struct findings *findings, uint64_t index, const json_t *entry, json_t **ret_news) {
+        const char *kind = json_get_string(entry, "kind");
+        if (kind && !strcmp(kind, "finding"))
+                return apply_finding(findings, index, json_object_get(entry, "finding"), ret_news);
+        if (kind && !strcmp(kind, "action"))
+                return apply_action(findings, index, entry, ret_news);
+        if (kind && !strcmp(kind, "release"))
+                return apply_release(findings, index, json_object_get(entry, "release"));
+        return 0;
+}
+
+/* One entry whole or not at all; one that makes no sense is passed over, since what follows it matters. */
 int findings_apply(struct findings *findings, uint64_t index, const json_t *entry, json_t **ret_news) {
         if (index != findings->next)
                 return -EINVAL;
-        const char *kind = json_get_string(entry, "kind");
-        int r = 0;
-        if (kind && !strcmp(kind, "finding"))
-                r = apply_finding(findings, index, json_object_get(entry, "finding"), ret_news);
-        else if (kind && !strcmp(kind, "action"))
-                r = apply_action(findings, index, entry, ret_news);
-        else if (kind && !strcmp(kind, "release"))
-                r = apply_release(findings, index, json_object_get(entry, "release"));
+        int r = run(findings, "SAVEPOINT entry");
         if (r < 0)
                 return r;
+        r = apply_kind(findings, index, entry, ret_news);
+        if (r == -EINVAL || r == -EBADMSG)
+                r = 0;
         findings->next++;
-        int s = save_next(findings);
+        int s = r < 0 ? r : save_next(findings);
+        if (s == 0)
+                s = run(findings, "RELEASE entry");
+        if (s < 0) {
+                run(findings, "ROLLBACK TO entry");
+                run(findings, "RELEASE entry");
+                findings->next--;
+                json_decref(STEAL(*ret_news));
+        }
         return s < 0 ? s : r;
 }
 
@@ -344,7 +364,12 @@ int findings_begin(struct findings *findings) {
 }
 
 int findings_end(struct findings *findings) {
-        return sqlite3_exec(findings->database, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+        int r = run(findings, "COMMIT");
+        if (r < 0) {
+                run(findings, "ROLLBACK");
+                load_next(findings);
+        }
+        return r;
 }
 
 static int visit_more(struct findings *findings, const char *uid, findings_visit visit, void *userdata) {

@@ -128,7 +128,9 @@ static void handle_event(struct gate *gate, const struct notice *notice) {
         if (notice->fd < 0 || !(notice->mask & FAN_OPEN_PERM))
                 return;
         bool own = is_own_thread(notice->pid);
-        struct intent intent = own ? (struct intent){0} : intent_read(notice->pid);
+        struct intent intent = {0};
+        if (!own)
+                intent = intent_read(notice->pid);
         bool allow = !intent.is_write;
         pthread_mutex_lock(&gate->lock);
         if (!own && allow)
