@@ -120,22 +120,8 @@ static bool hides_url(struct code *code, struct view text) {
         unsigned char out[1024];
         if (text.size < 10 || text.size > 1300)
                 return false;
-<<<<<<< HEAD
         size_t n = uncover(text, out, sizeof(out));
         return n && has_hidden_url(code, (struct view){out, n});
-=======
-        if (view_find(text, 0, "//:ptth", 7) != SIZE_MAX || view_find(text, 0, "//:sptth", 8) != SIZE_MAX)
-                n = reverse(text, out, sizeof(out));
-        else if (view_starts(text, "uggc://") || view_starts(text, "uggcf://"))
-                n = rotate(text, out, sizeof(out));
-        else if (view_starts(text, "%68%74%74%70") || view_starts(text, "%2f%2f") ||
-                 view_starts(text, "%2F%2F"))
-                n = literal_decode_percent(text, out, sizeof(out));
-        else if (text.size >= 14)
-                n = literal_decode_any(text, out, sizeof(out));
-        struct view decoded = {out, n};
-        return n && has_hidden_url(code, decoded);
->>>>>>> 96a387e (The engine catches up after a full disk; a vault with room again says so; both compilers and cppcheck content)
 }
 
 /*
