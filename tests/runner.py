@@ -19,7 +19,7 @@ JOBS = str(os.cpu_count() or 2)
 UNIT_SECONDS, PROGRAM_SECONDS, PYTEST_SECONDS, BUILD_SECONDS = 300, 600, 1200, 1200
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "LSAN_OPTIONS": "suppressions=tests/leaks.suppress:print_suppressions=0",
 }

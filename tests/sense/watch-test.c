@@ -402,7 +402,7 @@ static void a_descriptor_of_a_removed_hard_link_is_watched(void **state) {
 static void link_into_tree(struct fixture *fixture, int fd) {
         char link[32];
         snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        linkat(AT_FDCWD, link, AT_FDCWD, at(fixture, "tree/f"), AT_SYMLINK_FOLLOW);
+        assert_int_equal(linkat(AT_FDCWD, link, AT_FDCWD, at(fixture, "tree/f"), AT_SYMLINK_FOLLOW), 0);
 }
 
 static void a_nameless_file_linked_into_the_tree_is_watched(void **state) {
