@@ -4,8 +4,11 @@
 
 #include "base/cleanup.h"
 
-#define N_SLOTS (4 * INDEX_PENDING_MAX)
-#define COLUMNS "digest,pack,offset,stored_bytes,raw_bytes,time_ns,codec"
+#define N_SLOTS          (4 * INDEX_PENDING_MAX)
+#define MISSES_MAX       1000                /* without a filter */
+#define FILTER_BITS_MAX  (UINT64_C(1) << 23) /* 1 MiB */
+#define FILTER_BITS_EACH 16
+#define COLUMNS          "digest,pack,offset,stored_bytes,raw_bytes,time_ns,codec"
 
 enum { FIND, ADD, REMOVE, PACK_END, PACK_SET, PACK_FORGET, BY_TIME, BY_DIGEST, BY_PACK, N_STATEMENTS };
 
@@ -47,6 +50,7 @@ void index_close(struct index *index) {
         database_close(&index->database);
         free(index->pending);
         free(index->slots);
+        free(index->filter);
         *index = (struct index){.n_pending = 0};
 }
 
@@ -90,18 +94,80 @@ static int end_reading(struct index *index) {
                                                               : database_execute(&index->database, "COMMIT");
 }
 
-int index_find(struct index *index, const struct digest *digest, struct index_entry *ret_entry) {
-        uint32_t *slot = index->slots ? find_slot(index, digest) : NULL;
-        if (slot && *slot) {
-                *ret_entry = index->pending[*slot - 1];
-                return 0;
+/* A digest is random already: four words of it are four hashes. */
+static uint64_t filter_bit(const struct index *index, const struct digest *digest, size_t i) {
+        uint64_t word;
+        memcpy(&word, digest->bytes + 8 * i, sizeof(word));
+        return word & index->filter_mask;
+}
+
+static void filter_add(struct index *index, const struct digest *digest) {
+        for (size_t i = 0; index->filter && i < 4; i++) {
+                uint64_t bit = filter_bit(index, digest, i);
+                index->filter[bit / 64] |= UINT64_C(1) << bit % 64;
         }
+}
+
+static bool filter_excludes(const struct index *index, const struct digest *digest) {
+        for (size_t i = 0; index->filter && i < 4; i++) {
+                uint64_t bit = filter_bit(index, digest, i);
+                if (!(index->filter[bit / 64] & UINT64_C(1) << bit % 64))
+                        return true;
+        }
+        return false;
+}
+
+static int count_entry(_unused_ const struct index_entry *entry, void *userdata) {
+        ++*(uint64_t *)userdata;
+        return 0;
+}
+
+static int add_to_filter(const struct index_entry *entry, void *userdata) {
+        filter_add(userdata, &entry->digest);
+        return 0;
+}
+
+/* Many new objects are coming: most look-ups need not go to the table. No filter is no failure. */
+static void filter_make(struct index *index) {
+        uint64_t n = 2 * INDEX_PENDING_MAX, bits = 64;
+        index->n_misses = 0;
+        if (index_each(index, INDEX_BY_DIGEST, count_entry, &n) < 0)
+                return;
+        while (bits < n * FILTER_BITS_EACH && bits < FILTER_BITS_MAX)
+                bits *= 2;
+        index->filter = calloc(bits / 64, sizeof(*index->filter));
+        index->filter_mask = bits - 1;
+        if (index->filter && index_each(index, INDEX_BY_DIGEST, add_to_filter, index) < 0)
+                index_trim(index);
+}
+
+void index_trim(struct index *index) {
+        free(STEAL(index->filter));
+        index->n_misses = 0;
+}
+
+int index_find_pending(struct index *index, const struct digest *digest, struct index_entry *ret_entry) {
+        uint32_t *slot = index->slots ? find_slot(index, digest) : NULL;
+        if (!slot || !*slot)
+                return -ENOENT;
+        *ret_entry = index->pending[*slot - 1];
+        return 0;
+}
+
+int index_find(struct index *index, const struct digest *digest, struct index_entry *ret_entry) {
+        if (index_find_pending(index, digest, ret_entry) == 0)
+                return 0;
+        if (!index->filter && index->n_misses > MISSES_MAX)
+                filter_make(index);
+        if (filter_excludes(index, digest))
+                return -ENOENT;
         int r = begin_reading(index);
         sqlite3_stmt *find = r == 0 ? database_use(&index->database, FIND) : NULL;
         if (!find)
                 return r < 0 ? r : database_errno(&index->database);
         bind_digest(find, 1, digest);
         r = database_step(find);
+        index->n_misses += r == 0;
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         column_entry(find, ret_entry);
@@ -179,14 +245,17 @@ int index_flush(struct index *index, const struct index_pack *packs, size_t n_pa
         int r = end_reading(index);
         if (r == 0)
                 r = database_begin(&index->database, false);
-        for (size_t i = 0; r == 0 && i < index->n_pending; i++)
+        for (size_t i = 0; r == 0 && i < index->n_pending; i++) {
                 r = write_entry(index, &index->pending[i]);
+                filter_add(index, &index->pending[i].digest);
+        }
         for (size_t i = 0; r == 0 && i < n_packs; i++)
                 r = set_pack_end(index, &packs[i]);
         if (r == 0)
                 r = database_commit(&index->database);
         if (r == 0) {
                 free_pending(index);
+                index->n_flushes++;
                 return 0;
         }
         database_rollback(&index->database);

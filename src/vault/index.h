@@ -28,6 +28,10 @@ struct index_entry {
 
 struct index {
         struct database database;
+        unsigned n_misses; /* look-ups that ended in the table for nothing */
+        uint64_t *filter; /* Bloom filter of what is flushed, made when there are many of those; NULL: none */
+        uint64_t filter_mask; /* number of its bits - 1 */
+        unsigned n_flushes;
         struct index_entry *pending;
         size_t n_pending;
         uint32_t *slots; /* open addressing: 1 + number in pending */
@@ -39,6 +43,10 @@ void index_close(struct index *index);
 
 /* 0, -ENOENT, or a negative errno. */
 int index_find(struct index *index, const struct digest *digest, struct index_entry *ret_entry);
+/* Only among what is pending: enough when nothing was flushed since index_find(). */
+int index_find_pending(struct index *index, const struct digest *digest, struct index_entry *ret_entry);
+/* Gives back the memory of the filter. */
+void index_trim(struct index *index);
 
 static inline bool index_is_full(const struct index *index) {
         return index->n_pending >= INDEX_PENDING_MAX;

@@ -124,12 +124,7 @@ static void start_writeback(struct store *store, struct pack *pack) {
         pack->started = pack->end;
 }
 
-int packs_append(struct store *store, struct index_entry *entry, uint8_t *record) {
-        uint64_t need = RECORD_BYTES + entry->stored_bytes;
-        int r = open_last(store, need);
-        if (r < 0)
-                return r;
-        struct pack *last = &store->packs[store->n_packs - 1];
+void packs_encode(const struct index_entry *entry, uint8_t *record) {
         struct record header = {
                 .digest = entry->digest,
                 .raw_bytes = entry->raw_bytes,
@@ -139,6 +134,14 @@ int packs_append(struct store *store, struct index_entry *entry, uint8_t *record
                 .checksum = checksum_update(0, record + RECORD_BYTES, entry->stored_bytes),
         };
         record_encode(&header, record);
+}
+
+int packs_append(struct store *store, struct index_entry *entry, const uint8_t *record) {
+        uint64_t need = RECORD_BYTES + entry->stored_bytes;
+        int r = open_last(store, need);
+        if (r < 0)
+                return r;
+        struct pack *last = &store->packs[store->n_packs - 1];
         r = io_pwrite_all(store->append_fd, record, need, last->end);
         if (r < 0) {
                 /* What was written is no record: the next one is written over it. */

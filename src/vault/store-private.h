@@ -79,8 +79,10 @@ uint64_t store_now_ns(void);
 int packs_list(struct store *store);
 struct pack *packs_find(struct store *store, uint32_t number);
 int packs_open(const struct store *store, uint32_t number, int flags);
-/* Writes header (made here, into record[0..RECORD_BYTES)) and payload behind it. Fills the entry's place. */
-int packs_append(struct store *store, struct index_entry *entry, uint8_t *record);
+/* Writes a whole record, header first, and fills in the entry's place. */
+int packs_append(struct store *store, struct index_entry *entry, const uint8_t *record);
+/* Makes the header before the payload at record + RECORD_BYTES. Needs no lock. */
+void packs_encode(const struct index_entry *entry, uint8_t *record);
 int packs_sync(struct store *store);
 int packs_remove(struct store *store, uint32_t number);
 int packs_rotate(struct store *store);

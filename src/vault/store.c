@@ -77,6 +77,7 @@ void store_trim(struct store *store) {
         pthread_mutex_unlock(&store->pool_mutex);
         if (store->index.database.handle) {
                 pthread_mutex_lock(&store->mutex);
+                index_trim(&store->index);
                 sqlite3_db_release_memory(store->index.database.handle);
                 pthread_mutex_unlock(&store->mutex);
         }
@@ -280,12 +281,16 @@ static int compress_small(struct store_worker *worker, const void *data, size_t 
                 memcpy(payload, data, size);
         entry->codec = gains ? CODEC_ZSTD : CODEC_RAW;
         entry->stored_bytes = gains ? n : size;
+        packs_encode(entry, worker->stored);
         return 0;
 }
 
-static int append_small(struct store *store, struct store_worker *worker, struct index_entry *entry) {
+/* Locked again after compressing: another thread may have put the same meanwhile. */
+static int append_small(struct store *store, struct store_worker *worker, struct index_entry *entry,
+                        unsigned n_flushes) {
         struct index_entry present;
-        int r = index_find(&store->index, &entry->digest, &present);
+        int r = (n_flushes == store->index.n_flushes ? index_find_pending
+                                                     : index_find)(&store->index, &entry->digest, &present);
         if (r != -ENOENT)
                 return r;
         if (index_is_full(&store->index))
@@ -307,13 +312,14 @@ static int put_small(struct store *store, struct store_worker *worker, const voi
                 return r;
         pthread_mutex_lock(&store->mutex);
         r = index_find(&store->index, &entry.digest, &present);
+        unsigned n_flushes = store->index.n_flushes;
         pthread_mutex_unlock(&store->mutex);
         if (r == -ENOENT) {
                 r = compress_small(worker, data, size, &entry);
                 if (r < 0)
                         return r;
                 pthread_mutex_lock(&store->mutex);
-                r = append_small(store, worker, &entry);
+                r = append_small(store, worker, &entry, n_flushes);
                 pthread_mutex_unlock(&store->mutex);
         }
         if (r == 0)
