@@ -5,12 +5,25 @@
 #include "base/cleanup.h"
 
 #define N_SLOTS          (4 * INDEX_PENDING_MAX)
+#define SPILL_MARK       0                   /* a row of `pack` that is no pack: end 1 when spilled */
 #define MISSES_MAX       1000                /* without a filter */
 #define FILTER_BITS_MAX  (UINT64_C(1) << 23) /* 1 MiB */
 #define FILTER_BITS_EACH 16
 #define COLUMNS          "digest,pack,offset,stored_bytes,raw_bytes,time_ns,codec"
 
-enum { FIND, ADD, REMOVE, PACK_END, PACK_SET, PACK_FORGET, BY_TIME, BY_DIGEST, BY_PACK, N_STATEMENTS };
+enum {
+        FIND,
+        ADD,
+        REMOVE,
+        PACK_END,
+        PACK_SET,
+        PACK_FORGET,
+        FORGET_UNSYNCED,
+        BY_TIME,
+        BY_DIGEST,
+        BY_PACK,
+        N_STATEMENTS
+};
 
 static const char *const statements[N_STATEMENTS] = {
         [FIND] = "SELECT " COLUMNS " FROM object WHERE digest=?",
@@ -19,6 +32,8 @@ static const char *const statements[N_STATEMENTS] = {
         [PACK_END] = "SELECT end FROM pack WHERE id=?",
         [PACK_SET] = "INSERT OR REPLACE INTO pack(id,end)VALUES(?,?)",
         [PACK_FORGET] = "DELETE FROM pack WHERE id=?",
+        [FORGET_UNSYNCED] = "DELETE FROM object WHERE pack>0 AND "
+                            "offset>=coalesce((SELECT end FROM pack WHERE id=object.pack),0)",
         [BY_TIME] = "SELECT " COLUMNS " FROM object ORDER BY time_ns,digest",
         [BY_DIGEST] = "SELECT " COLUMNS " FROM object ORDER BY digest",
         [BY_PACK] =
@@ -239,7 +254,8 @@ static void index_pending_again(struct index *index) {
                 *find_slot(index, &index->pending[i].digest) = (uint32_t)i + 1;
 }
 
-int index_flush(struct index *index, const struct index_pack *packs, size_t n_packs) {
+int index_flush(struct index *index, const struct index_pack *packs, size_t n_packs, bool synced) {
+        const struct index_pack mark = {.pack = SPILL_MARK, .end = !synced};
         if (index->n_pending)
                 qsort(index->pending, index->n_pending, sizeof(*index->pending), compare_entries);
         int r = end_reading(index);
@@ -252,10 +268,13 @@ int index_flush(struct index *index, const struct index_pack *packs, size_t n_pa
         for (size_t i = 0; r == 0 && i < n_packs; i++)
                 r = set_pack_end(index, &packs[i]);
         if (r == 0)
+                r = set_pack_end(index, &mark);
+        if (r == 0)
                 r = database_commit(&index->database);
         if (r == 0) {
                 free_pending(index);
                 index->n_flushes++;
+                index->spilled = !synced;
                 return 0;
         }
         database_rollback(&index->database);
@@ -303,6 +322,19 @@ int index_remove(struct index *index, const struct digest *digest) {
                 return database_errno(&index->database);
         bind_digest(remove, 1, digest);
         return database_run(remove);
+}
+
+int index_forget_unsynced(struct index *index) {
+        uint64_t spilled = 0;
+        int r = index_pack_end(index, SPILL_MARK, &spilled);
+        if (r < 0 || !spilled)
+                return r;
+        r = end_reading(index);
+        sqlite3_stmt *forget = r == 0 ? database_use(&index->database, FORGET_UNSYNCED) : NULL;
+        if (!forget)
+                return r < 0 ? r : database_errno(&index->database);
+        index->spilled = true; /* until the next flush says otherwise */
+        return database_run(forget);
 }
 
 int index_forget_pack(struct index *index, uint32_t pack) {

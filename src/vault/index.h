@@ -32,6 +32,7 @@ struct index {
         uint64_t *filter; /* Bloom filter of what is flushed, made when there are many of those; NULL: none */
         uint64_t filter_mask; /* number of its bits - 1 */
         unsigned n_flushes;
+        bool spilled; /* the last flush entered what may not be on disk, behind the ends of packs */
         struct index_entry *pending;
         size_t n_pending;
         uint32_t *slots; /* open addressing: 1 + number in pending */
@@ -53,12 +54,12 @@ static inline bool index_is_full(const struct index *index) {
 }
 /* Adds to what is pending; -ENOBUFS: flush first. An entry that is there is replaced by the flush. */
 int index_add(struct index *index, const struct index_entry *entry);
-/* One transaction: what is pending, and how far each pack is indexed. */
+/* One transaction: what is pending, and how far each pack is indexed and on disk; `synced`: all of it is. */
 struct index_pack {
         uint32_t pack;
         uint64_t end;
 };
-int index_flush(struct index *index, const struct index_pack *packs, size_t n_packs);
+int index_flush(struct index *index, const struct index_pack *packs, size_t n_packs, bool synced);
 /* How far a pack is indexed; 0: not at all. */
 int index_pack_end(struct index *index, uint32_t pack, uint64_t *ret_end);
 
@@ -69,6 +70,8 @@ void index_rollback(struct index *index);
 /* What was committed reaches the disk. */
 int index_sync(struct index *index);
 int index_remove(struct index *index, const struct digest *digest);
+/* After a crash: forgets what a flush entered that was not synced. */
+int index_forget_unsynced(struct index *index);
 int index_forget_pack(struct index *index, uint32_t pack);
 
 enum index_order {

@@ -23,8 +23,16 @@ static int pack_add(struct store *store, uint32_t number, uint64_t end) {
         if (!packs)
                 return -ENOMEM;
         store->packs = packs;
-        packs[store->n_packs++] = (struct pack){.number = number, .end = end, .started = end};
+        packs[store->n_packs++] =
+                (struct pack){.number = number, .fd = -EBADF, .end = end, .synced = end, .started = end};
         return 0;
+}
+
+static void close_idle(struct pack *pack) {
+        if (pack->n_writing == 0) {
+                fd_closep(&pack->fd);
+                pack->fd = -EBADF;
+        }
 }
 
 static int compare_packs(const void *a, const void *b) {
@@ -59,8 +67,7 @@ int packs_list(struct store *store) {
                 close(fd);
                 return -ENOMEM;
         }
-        free(STEAL(store->packs));
-        store->n_packs = 0;
+        packs_close(store);
         for (struct dirent *entry; (entry = readdir(directory));) {
                 uint32_t number;
                 struct stat st;
@@ -99,9 +106,10 @@ int packs_rotate(struct store *store) {
         int r = pack_add(store, number, 0);
         if (r < 0)
                 return r;
-        store->packs[store->n_packs - 1].unsynced = true;
-        fd_closep(&store->append_fd);
-        store->append_fd = fd_steal(&fd);
+        if (store->n_packs > 1)
+                close_idle(&store->packs[store->n_packs - 2]);
+        store->packs[store->n_packs - 1].fd = fd_steal(&fd);
+        store->any_new_pack = true;
         return 0;
 }
 
@@ -109,17 +117,17 @@ static int open_last(struct store *store, uint64_t need) {
         struct pack *last = store->n_packs ? &store->packs[store->n_packs - 1] : NULL;
         if (!last || (last->end && last->end + need > PACK_BYTES_MAX))
                 return packs_rotate(store);
-        if (store->append_fd >= 0)
+        if (last->fd >= 0)
                 return 0;
-        store->append_fd = packs_open(store, last->number, O_RDWR);
-        return store->append_fd < 0 ? store->append_fd : 0;
+        last->fd = packs_open(store, last->number, O_RDWR);
+        return last->fd < 0 ? last->fd : 0;
 }
 
 /* The disk works while we compress, so that the sync at the end has little left to wait for. */
-static void start_writeback(struct store *store, struct pack *pack) {
+static void start_writeback(struct pack *pack) {
         if (pack->end - pack->started < WRITEBACK_BYTES)
                 return;
-        sync_file_range(store->append_fd, (off_t)pack->started, (off_t)(pack->end - pack->started),
+        sync_file_range(pack->fd, (off_t)pack->started, (off_t)(pack->end - pack->started),
                         SYNC_FILE_RANGE_WRITE);
         pack->started = pack->end;
 }
@@ -136,45 +144,89 @@ void packs_encode(const struct index_entry *entry, uint8_t *record) {
         record_encode(&header, record);
 }
 
-int packs_append(struct store *store, struct index_entry *entry, const uint8_t *record) {
+int packs_reserve(struct store *store, struct index_entry *entry, int *ret_fd) {
         uint64_t need = RECORD_BYTES + entry->stored_bytes;
         int r = open_last(store, need);
         if (r < 0)
                 return r;
         struct pack *last = &store->packs[store->n_packs - 1];
-        r = io_pwrite_all(store->append_fd, record, need, last->end);
-        if (r < 0) {
-                /* What was written is no record: the next one is written over it. */
-                if (ftruncate(store->append_fd, (off_t)last->end) < 0)
-                        fd_closep(&store->append_fd), store->append_fd = -EBADF;
-                return r;
-        }
         entry->pack = last->number;
         entry->offset = last->end;
         last->end += need;
-        last->live_bytes += need;
-        last->unsynced = true;
-        start_writeback(store, last);
+        last->n_writing++;
+        store->n_writing++;
+        *ret_fd = last->fd;
         return 0;
 }
 
+int packs_write(int fd, const struct index_entry *entry, const uint8_t *record) {
+        return io_pwrite_all(fd, record, RECORD_BYTES + entry->stored_bytes, entry->offset);
+}
+
+/* What was written of it is no record. At the end of the pack it is cut off, elsewhere it is dead space. */
+static void give_back(struct pack *pack, const struct index_entry *entry) {
+        if (pack->end == entry->offset + RECORD_BYTES + entry->stored_bytes &&
+            ftruncate(pack->fd, (off_t)entry->offset) == 0)
+                pack->end = entry->offset;
+}
+
+void packs_finish(struct store *store, const struct index_entry *entry, int result) {
+        struct pack *pack = packs_find(store, entry->pack);
+        if (result < 0)
+                give_back(pack, entry);
+        else
+                pack->live_bytes += RECORD_BYTES + entry->stored_bytes;
+        pack->n_writing--;
+        store->n_writing--;
+        start_writeback(pack);
+        if (pack != &store->packs[store->n_packs - 1])
+                close_idle(pack);
+        pthread_cond_broadcast(&store->written);
+}
+
+int packs_append(struct store *store, struct index_entry *entry, const uint8_t *record) {
+        int fd, r = packs_reserve(store, entry, &fd);
+        if (r < 0)
+                return r;
+        r = packs_write(fd, entry, record);
+        packs_finish(store, entry, r);
+        return r;
+}
+
+void packs_drain(struct store *store) {
+        while (store->draining) /* one at a time */
+                pthread_cond_wait(&store->written, &store->mutex);
+        store->draining = true;
+        while (store->n_writing)
+                pthread_cond_wait(&store->written, &store->mutex);
+        store->draining = false;
+        pthread_cond_broadcast(&store->written);
+}
+
+/* Nothing is being written. */
 int packs_sync(struct store *store) {
-        bool any = false;
         for (size_t i = 0; i < store->n_packs; i++) {
-                if (!store->packs[i].unsynced)
+                struct pack *pack = &store->packs[i];
+                if (pack->synced == pack->end)
                         continue;
-                _cleanup_(fd_closep) int fd = packs_open(store, store->packs[i].number, O_RDONLY);
+                _cleanup_(fd_closep) int fd = packs_open(store, pack->number, O_RDONLY);
                 if (fd < 0)
                         return fd;
                 if (fdatasync(fd) < 0)
                         return -errno;
-                any = true;
+                pack->synced = pack->end;
         }
-        if (any && fsync(store->packs_fd) < 0)
+        if (store->any_new_pack && fsync(store->packs_fd) < 0)
                 return -errno;
-        for (size_t i = 0; i < store->n_packs; i++)
-                store->packs[i].unsynced = false;
+        store->any_new_pack = false;
         return 0;
+}
+
+void packs_close(struct store *store) {
+        for (size_t i = 0; i < store->n_packs; i++)
+                fd_closep(&store->packs[i].fd);
+        free(STEAL(store->packs));
+        store->n_packs = 0;
 }
 
 int packs_remove(struct store *store, uint32_t number) {
@@ -185,10 +237,7 @@ int packs_remove(struct store *store, uint32_t number) {
                 return -errno;
         if (pack) {
                 size_t i = (size_t)(pack - store->packs);
-                if (i == store->n_packs - 1) {
-                        fd_closep(&store->append_fd);
-                        store->append_fd = -EBADF;
-                }
+                fd_closep(&pack->fd);
                 store->n_packs--;
                 memmove(pack, pack + 1, (store->n_packs - i) * sizeof(*pack));
         }

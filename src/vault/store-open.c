@@ -36,7 +36,7 @@ static int enter_record(const struct record *record, uint64_t offset, void *user
                 .time_ns = record->time_ns,
                 .codec = record->codec,
         };
-        int r = index_is_full(&scan->store->index) ? index_flush(&scan->store->index, NULL, 0) : 0;
+        int r = index_is_full(&scan->store->index) ? index_flush(&scan->store->index, NULL, 0, false) : 0;
         return r < 0 ? r : index_add(&scan->store->index, &entry);
 }
 
@@ -59,7 +59,7 @@ static int recover_pack(struct store *store, struct pack *pack) {
         if (!store->read_only && end < pack->end && ftruncate(fd, (off_t)end) < 0)
                 return -errno;
         pack->end = end;
-        pack->unsynced = true;
+        pack->synced = indexed; /* nobody knows about the rest */
         return 0;
 }
 
@@ -77,7 +77,7 @@ static int recover_large(const struct index_entry *found, void *userdata) {
         if (r == -EBADMSG)
                 return store->read_only ? 0 : large_remove(store, found);
         if (r == 0 && index_is_full(&store->index))
-                r = index_flush(&store->index, NULL, 0);
+                r = index_flush(&store->index, NULL, 0, false);
         return r < 0 ? r : index_add(&store->index, &entry);
 }
 
@@ -106,6 +106,8 @@ int store_recount(struct store *store) {
 
 static int recover_all(struct store *store) {
         int r = packs_list(store);
+        if (r == 0)
+                r = index_forget_unsynced(&store->index);
         for (size_t i = 0; r == 0 && i < store->n_packs; i++)
                 r = recover_pack(store, &store->packs[i]);
         if (r == 0)

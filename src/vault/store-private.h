@@ -33,10 +33,18 @@ struct store_worker {
 
 struct pack {
         uint32_t number;
-        bool unsynced;
-        uint64_t end;        /* size of the file */
+        unsigned n_writing;  /* threads that write what they reserved */
+        int fd;              /* open while it is written to; else -EBADF */
+        uint64_t end;        /* size of the file, what is reserved included */
+        uint64_t synced;     /* on disk up to here for sure */
         uint64_t started;    /* written back up to here, or about to be */
         uint64_t live_bytes; /* records that the index names */
+};
+
+/* A record that is being written, on the stack of who writes it. */
+struct writing {
+        struct writing *next;
+        struct digest digest;
 };
 
 struct store {
@@ -50,7 +58,11 @@ struct store {
 
         struct pack *packs; /* by number, ascending; the last one is appended to */
         size_t n_packs;
-        int append_fd; /* of the last pack; -EBADF: not open */
+        bool any_new_pack;  /* whose name is not synced */
+        unsigned n_writing; /* in all packs */
+        bool draining;      /* somebody waits for that to be none: no new reservations */
+        struct writing *writing;
+        pthread_cond_t written;
 
         uint64_t n_objects, raw_bytes, large_bytes;
         uint64_t free_bytes, checked_bytes; /* of the file system; written since that was asked */
@@ -69,18 +81,31 @@ struct store_worker *worker_free(struct store_worker *worker);
 /* Is there room for so many bytes more? 0 or -ENOSPC (and notes it). */
 int store_reserve(struct store *store, uint64_t bytes);
 uint64_t store_stored_bytes(const struct store *store);
-/* Flushes what is pending in the index after syncing what it names. Locked. */
+/*
+ * Flushes what is pending in the index after syncing what it names. Locked; the mutex may be released meanwhile.
+ * store_spill() does not sync: what lies behind the synced part of its pack is read again after a crash.
+ */
 int store_flush(struct store *store);
+int store_spill(struct store *store);
 /* Adds an object that lies there now. Locked. */
 int store_enter(struct store *store, const struct index_entry *entry);
 uint64_t store_now_ns(void);
 
 /* packs.c; locked */
 int packs_list(struct store *store);
+void packs_close(struct store *store);
 struct pack *packs_find(struct store *store, uint32_t number);
 int packs_open(const struct store *store, uint32_t number, int flags);
-/* Writes a whole record, header first, and fills in the entry's place. */
+/* Room for a record at the end of the last pack: fills in the entry's place and says where to write to. */
+int packs_reserve(struct store *store, struct index_entry *entry, int *ret_fd);
+/* Writes a whole record, header first. Needs no lock. */
+int packs_write(int fd, const struct index_entry *entry, const uint8_t *record);
+/* Ends what packs_reserve() began; `result` is that of packs_write(). */
+void packs_finish(struct store *store, const struct index_entry *entry, int result);
+/* All three, locked. */
 int packs_append(struct store *store, struct index_entry *entry, const uint8_t *record);
+/* Waits until nothing is being written. */
+void packs_drain(struct store *store);
 /* Makes the header before the payload at record + RECORD_BYTES. Needs no lock. */
 void packs_encode(const struct index_entry *entry, uint8_t *record);
 int packs_sync(struct store *store);

@@ -130,12 +130,13 @@ static int open_store(const char *state, const struct store_options *options, st
         _cleanup_(store_closep) struct store *store = calloc(1, sizeof(*store));
         if (!store)
                 return -ENOMEM;
-        store->vault_fd = store->packs_fd = store->large_fd = store->lock_fd = store->append_fd = -EBADF;
+        store->vault_fd = store->packs_fd = store->large_fd = store->lock_fd = -EBADF;
         store->read_only = !options;
         if (options)
                 store->options = *options;
         init_adaptive(&store->mutex);
         pthread_mutex_init(&store->pool_mutex, NULL);
+        pthread_cond_init(&store->written, NULL);
         if (asprintf(&store->index_path, "%s/vault/index.sqlite", state) < 0)
                 return -ENOMEM;
         int r = options ? io_make_directories(state, 0700) : 0;
@@ -165,14 +166,14 @@ struct store *store_close(struct store *store) {
                                               start */
                 store_trim(store);
                 index_close(&store->index);
-                fd_closep(&store->append_fd);
+                packs_close(store);
                 fd_closep(&store->lock_fd);
                 fd_closep(&store->large_fd);
                 fd_closep(&store->packs_fd);
                 fd_closep(&store->vault_fd);
+                pthread_cond_destroy(&store->written);
                 pthread_mutex_destroy(&store->pool_mutex);
                 pthread_mutex_destroy(&store->mutex);
-                free(store->packs);
                 free(store->index_path);
                 free(store);
         }
@@ -233,18 +234,29 @@ static int sync_large(struct store *store) {
         return 0;
 }
 
-int store_flush(struct store *store) {
-        int r = packs_sync(store);
-        if (r == 0)
-                r = sync_large(store);
-        if (r < 0 || !store->index.n_pending)
-                return r;
+/* What of a pack the index may rely on after a power cut. */
+static int flush_index(struct store *store, bool synced) {
+        if (!store->index.n_pending && !(synced && store->index.spilled))
+                return 0;
         _cleanup_(freep) struct index_pack *ends = calloc(store->n_packs + 1, sizeof(*ends));
         if (!ends)
                 return -ENOMEM;
         for (size_t i = 0; i < store->n_packs; i++)
-                ends[i] = (struct index_pack){store->packs[i].number, store->packs[i].end};
-        return index_flush(&store->index, ends, store->n_packs);
+                ends[i] = (struct index_pack){store->packs[i].number, store->packs[i].synced};
+        return index_flush(&store->index, ends, store->n_packs, synced);
+}
+
+int store_flush(struct store *store) {
+        packs_drain(store);
+        int r = packs_sync(store);
+        if (r == 0)
+                r = sync_large(store);
+        return r < 0 ? r : flush_index(store, true);
+}
+
+int store_spill(struct store *store) {
+        int r = sync_large(store);
+        return r < 0 ? r : flush_index(store, false);
 }
 
 int store_sync(struct store *store) {
@@ -255,7 +267,9 @@ int store_sync(struct store *store) {
 }
 
 int store_enter(struct store *store, const struct index_entry *entry) {
-        int r = index_add(&store->index, entry);
+        int r = index_is_full(&store->index) ? store_spill(store) : 0;
+        if (r == 0)
+                r = index_add(&store->index, entry);
         if (r < 0)
                 return r;
         store->n_objects++;
@@ -285,23 +299,47 @@ static int compress_small(struct store_worker *worker, const void *data, size_t 
         return 0;
 }
 
-/* Locked again after compressing: another thread may have put the same meanwhile. */
+/* Nothing was flushed since the digest was looked for: then what is new to the index is pending. */
+static int find_again(struct store *store, const struct digest *digest, unsigned n_flushes) {
+        struct index_entry present;
+        return n_flushes == store->index.n_flushes ? index_find_pending(&store->index, digest, &present)
+                                                   : index_find(&store->index, digest, &present);
+}
+
+static bool is_being_written(const struct store *store, const struct digest *digest) {
+        const struct writing *writing = store->writing;
+        while (writing && !digest_equal(&writing->digest, digest))
+                writing = writing->next;
+        return writing != NULL;
+}
+
+/* Unlocked meanwhile; entered where it lies when it is written. */
+static int write_small(struct store *store, const struct store_worker *worker, struct index_entry *entry,
+                       int fd) {
+        struct writing writing = {.next = store->writing, .digest = entry->digest};
+        store->writing = &writing;
+        pthread_mutex_unlock(&store->mutex);
+        int r = packs_write(fd, entry, worker->stored);
+        pthread_mutex_lock(&store->mutex);
+        struct writing **at = &store->writing;
+        while (*at != &writing)
+                at = &(*at)->next;
+        *at = writing.next;
+        packs_finish(store, entry, r);
+        return r < 0 ? r : store_enter(store, entry);
+}
+
 static int append_small(struct store *store, struct store_worker *worker, struct index_entry *entry,
                         unsigned n_flushes) {
-        struct index_entry present;
-        int r = (n_flushes == store->index.n_flushes ? index_find_pending
-                                                     : index_find)(&store->index, &entry->digest, &present);
+        while (store->draining || is_being_written(store, &entry->digest))
+                pthread_cond_wait(&store->written, &store->mutex);
+        int fd, r = find_again(store, &entry->digest, n_flushes);
         if (r != -ENOENT)
                 return r;
-        if (index_is_full(&store->index))
-                r = store_flush(store);
-        else
-                r = 0;
+        r = store_reserve(store, RECORD_BYTES + entry->stored_bytes);
         if (r == 0)
-                r = store_reserve(store, RECORD_BYTES + entry->stored_bytes);
-        if (r == 0)
-                r = packs_append(store, entry, worker->stored);
-        return out_of_room(store, r < 0 ? r : store_enter(store, entry));
+                r = packs_reserve(store, entry, &fd);
+        return r < 0 ? r : write_small(store, worker, entry, fd);
 }
 
 static int put_small(struct store *store, struct store_worker *worker, const void *data, size_t size,
@@ -319,7 +357,7 @@ static int put_small(struct store *store, struct store_worker *worker, const voi
                 if (r < 0)
                         return r;
                 pthread_mutex_lock(&store->mutex);
-                r = append_small(store, worker, &entry, n_flushes);
+                r = out_of_room(store, append_small(store, worker, &entry, n_flushes));
                 pthread_mutex_unlock(&store->mutex);
         }
         if (r == 0)
