@@ -186,6 +186,55 @@ static void a_killed_process_loses_nothing(void **state) {
         assert_int_equal(usage.n_objects, 51);
 }
 
+enum { N_MANY = 40000 };
+
+static void put_and_die(const char *state) {
+        pid_t pid = fork();
+        if (pid == 0) {
+                struct store *store = open_store(state);
+                struct digest digest;
+                for (unsigned i = 0; i < N_MANY; i++)
+                        assert_int_equal(store_put_bytes(store, &i, sizeof(i), &digest), 0);
+                _exit(0);
+        }
+        int status;
+        waitpid(pid, &status, 0);
+        assert_int_equal(status, 0);
+}
+
+/* More than the index keeps in memory, and no sync: the rest of the pack is gone after a power cut. */
+static void what_spilled_is_not_believed_after_a_power_cut(void **state) {
+        char path[128];
+        put_and_die(*state);
+        snprintf(path, sizeof(path), "%s/vault/packs/00000001.pack", (char *)*state);
+        assert_int_equal(truncate(path, 1000 * (80 + 4) + 17), 0);
+        struct store *store = open_store(*state);
+        struct store_usage usage;
+        store_usage(store, &usage);
+        assert_int_equal(usage.n_objects, 1000);
+        assert_false(usage.rebuilt);
+        assert_int_equal(store_verify(store, NULL, NULL), 0);
+        unsigned last = 20000;
+        struct digest digest;
+        assert_int_equal(store_put_bytes(store, &last, sizeof(last), &digest), 0);
+        store_usage(store, &usage);
+        assert_int_equal(usage.n_objects, 1001);
+        store_close(store);
+}
+
+/* The same without the power cut: all is there. */
+static void what_spilled_is_there_after_a_kill(void **state) {
+        put_and_die(*state);
+        for (int again = 0; again < 2; again++) {
+                struct store *store = open_store(*state);
+                struct store_usage usage;
+                store_usage(store, &usage);
+                assert_int_equal(usage.n_objects, N_MANY);
+                assert_int_equal(usage.raw_bytes, N_MANY * sizeof(unsigned));
+                store_close(store);
+        }
+}
+
 static char *path_in(const char *state, const char *name) {
         static char path[256];
         snprintf(path, sizeof(path), "%s/vault/%s", state, name);
@@ -514,6 +563,8 @@ int main(void) {
                 WITH_SCRATCH(what_is_not_there_is_not_there),
                 WITH_SCRATCH(one_process_writes),
                 WITH_SCRATCH(a_killed_process_loses_nothing),
+                WITH_SCRATCH(what_spilled_is_not_believed_after_a_power_cut),
+                WITH_SCRATCH(what_spilled_is_there_after_a_kill),
                 WITH_SCRATCH(a_torn_end_is_cut_off),
                 WITH_SCRATCH(a_lost_index_is_made_again),
                 WITH_SCRATCH(a_damaged_index_is_made_again),

@@ -46,6 +46,8 @@ static struct store_worker *worker_new(void) {
         if (!worker->digester || !worker->compress || !worker->decompress || !worker->raw || !worker->stored)
                 return worker_free(worker);
         ZSTD_CCtx_setParameter(worker->compress, ZSTD_c_compressionLevel, LEVEL);
+        /* The table is cleared for each object, and most are small. */
+        ZSTD_CCtx_setParameter(worker->compress, ZSTD_c_hashLog, 13);
         return worker;
 }
 
@@ -282,12 +284,39 @@ int store_enter(struct store *store, const struct index_entry *entry) {
         return 0;
 }
 
+/* Formats that are compressed already, by their first bytes: trying again costs time and gains nothing. */
+static bool is_compressed(const uint8_t *data, size_t size) {
+        static const struct {
+                const char *bytes;
+                size_t size;
+        } magics[] = {
+                {"\x1f\x8b", 2},
+                {"PK\x03\x04", 4},
+                {"\x89PNG", 4},
+                {"\xff\xd8\xff", 3},
+                {"\xfd"
+                 "7zXZ",
+                 5},
+                {"\x28\xb5\x2f\xfd", 4},
+                {"BZh", 3},
+                {"wOFF", 4},
+                {"wOF2", 4},
+                {"7z\xbc\xaf", 4},
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+                if (size > magics[i].size && !memcmp(data, magics[i].bytes, magics[i].size))
+                        return true;
+        return size > 12 && !memcmp(data, "RIFF", 4) && !memcmp(data + 8, "WEBP", 4);
+}
+
 /* Makes worker->stored + RECORD_BYTES the payload: compressed where that gains something. */
 static int compress_small(struct store_worker *worker, const void *data, size_t size,
                           struct index_entry *entry) {
         uint8_t *payload = worker->stored + RECORD_BYTES;
-        size_t n = ZSTD_compress2(worker->compress, payload, ZSTD_compressBound(PACK_OBJECT_BYTES_MAX), data,
-                                  size);
+        size_t n = size;
+        if (!is_compressed(data, size))
+                n = ZSTD_compress2(worker->compress, payload, ZSTD_compressBound(PACK_OBJECT_BYTES_MAX), data,
+                                   size);
         if (ZSTD_isError(n))
                 return -EIO;
         bool gains = n < size - size / 32;
