@@ -193,6 +193,25 @@ static void a_hard_link_outside_is_gated_once_its_file_is_added(void **state) {
         assert_string_equal(fixture->path, at(fixture, "tree/sub/f"));
 }
 
+/* Until the process waits in its open(), or has ended. */
+static void await_open(pid_t pid) {
+        char path[64], text[64];
+        siginfo_t info;
+        snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+        for (;;) {
+                int fd = open(path, O_RDONLY | O_CLOEXEC);
+                ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+                close(fd);
+                text[n > 0 ? n : 0] = '\0';
+                info.si_pid = 0;
+                waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+                if (strstr(text, "fanotify") || info.si_pid)
+                        break;
+                usleep(1000);
+        }
+        usleep(50000); /* the gate has read it */
+}
+
 static void a_write_waits_until_the_gate_knows_its_trees(void **state) {
         struct fixture *fixture = *state;
         int status;
@@ -205,6 +224,7 @@ static void a_write_waits_until_the_gate_knows_its_trees(void **state) {
                 int fd = open(at(fixture, "tree/sub/f"), O_WRONLY);
                 _exit(fd < 0 ? errno : 0);
         }
+        await_open(pid);
         assert_int_equal(gate_add_tree(fixture->gate, at(fixture, "tree"), 3), 0);
         gate_start(fixture->gate);
         assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -348,6 +348,24 @@ static void both_names_inside_are_called_back(void **state) {
         assert_seen(fixture, "tree/b", FILE_MODIFIED | FILE_LINKED);
 }
 
+static void hard_links_come_and_move_with_their_directory(void **state) {
+        struct fixture *fixture = *state;
+        forget(fixture); /* the first scan is over */
+        shell(fixture, "mkdir -p outside/m/n; echo > outside/l; ln outside/l outside/m/n/f");
+        forget(fixture);
+        shell(fixture, "mv outside/m tree/m");
+        forget(fixture);
+        shell(fixture, "echo evil > outside/l");
+        drain(fixture);
+        assert_seen(fixture, "tree/m/n/f", FILE_MODIFIED | FILE_LINKED);
+        shell(fixture, "mv tree/m tree/z");
+        forget(fixture);
+        shell(fixture, "echo more > outside/l");
+        drain(fixture);
+        assert_seen(fixture, "tree/z/n/f", FILE_MODIFIED | FILE_LINKED);
+        assert_int_equal(what_at(fixture, "tree/m/n/f"), 0);
+}
+
 static void links_outside_are_forgotten(void **state) {
         struct fixture *fixture = *state;
         struct watch_counters counters;
@@ -606,6 +624,37 @@ static void an_outside_directory_bound_into_the_tree_is_watched(void **state) {
         shell(fixture, "umount tree/m");
 }
 
+/* The directory that a bind mount covers has the same path on its file system as the tree has here. */
+static void a_path_that_only_looks_guarded_is_not(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir bound covered; echo > covered/f; mkdir other; mount --bind bound covered");
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "covered"), 8), 0);
+        forget(fixture);
+        shell(fixture, "unshare -m sh -ec 'mount --make-rprivate /; mount --bind . other; "
+                       "mkdir other/covered/d; echo > other/covered/d/g; echo > other/covered/h'; echo > "
+                       "covered/real");
+        drain(fixture);
+        assert_seen(fixture, "covered/real", FILE_CREATED);
+        assert_int_equal(what_at(fixture, "covered/h"), 0);
+        assert_int_equal(what_at(fixture, "covered/d"), 0);
+        assert_int_equal(watch_remove_tree(fixture->watch, 8), 0);
+        shell(fixture, "umount covered");
+}
+
+static void an_absolute_link_in_the_trees_path_is_followed(void **state) {
+        struct fixture *fixture = *state;
+        shell(fixture, "mkdir -p releases/1/app releases/2/app; ln -s \"$PWD/releases/1\" current");
+        assert_int_equal(watch_add_tree(fixture->watch, at(fixture, "current/app"), 8), 0);
+        forget(fixture);
+        shell(fixture, "ln -s \"$PWD/releases/2\" next; mv -T next current; echo > releases/2/app/f");
+        drain(fixture);
+        assert_seen(fixture, "current/app", FILE_CREATED | FILE_DIRECTORY);
+        forget(fixture);
+        shell(fixture, "echo >> current/app/f");
+        drain(fixture);
+        assert_seen(fixture, "current/app/f", FILE_MODIFIED);
+}
+
 static void a_file_system_without_handles_is_refused(void **state) {
         struct fixture *fixture = *state;
         assert_int_equal(watch_add_tree(fixture->watch, "/proc/self", 9), -EOPNOTSUPP);
@@ -670,7 +719,10 @@ int main(void) {
                 TEST(a_hard_link_made_and_written_at_once_is_seen),
                 TEST(a_file_linked_into_the_tree_is_watched),
                 TEST(both_names_inside_are_called_back),
+                TEST(hard_links_come_and_move_with_their_directory),
                 TEST(links_outside_are_forgotten),
+                TEST(a_path_that_only_looks_guarded_is_not),
+                TEST(an_absolute_link_in_the_trees_path_is_followed),
                 TEST(a_descriptor_of_a_removed_hard_link_is_watched),
                 TEST(a_nameless_file_linked_into_the_tree_is_watched),
                 TEST(a_subtree_moved_in_is_watched_to_its_end),
