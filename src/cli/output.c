@@ -137,10 +137,19 @@ void output_message(FILE *file, const char *text, int indent) {
 }
 
 int output_json(FILE *file, const json_t *object) {
-        if (json_dumpf(object, file, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) < 0 ||
-            fputc('\n', file) == EOF)
+        _cleanup_(freep) char *text =
+                json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+        if (!text)
                 return -EIO;
-        return fflush(file) == EOF ? -errno : 0;
+        /* DEL is the one control character that JSON lets through; it stands in strings only. */
+        for (char *rest = text, *del; *rest; rest = del + 1) {
+                del = strchrnul(rest, 0x7f);
+                fwrite(rest, 1, (size_t)(del - rest), file);
+                if (!*del)
+                        break;
+                fputs("\\u007f", file);
+        }
+        return fputc('\n', file) == EOF || fflush(file) == EOF ? -EIO : 0;
 }
 
 void output_time(int64_t milliseconds, char ret_text[static OUTPUT_TIME_SIZE]) {

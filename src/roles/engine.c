@@ -17,8 +17,7 @@
 
 static void print_news(struct engine *engine, const json_t *news) {
         if (engine->context->json) {
-                json_dumpf(news, stdout, JSON_COMPACT);
-                putchar('\n');
+                output_json(stdout, news);
         } else {
                 finding_print(stdout, news, output_colour(stdout));
         }

@@ -288,8 +288,19 @@ def test_web_server_starts(shop, guarded, since, what):
     lines = [programs(evidence) for finding in found for evidence in finding["evidences"]]
     assert any(line[0] in (program, "dash", "bash") for line in lines), lines
     if command is None:
-        _, evidence = guarded.seen(path, accept=new(since)) if path.exists() and guarded.evidence(path) else (None, None)
-        chain = programs(evidence) if evidence else next(line for line in lines if line[0] == "curl")
+
+        def curl():
+            return next(
+                (
+                    programs(evidence)
+                    for finding in about_processes(guarded, since)
+                    for evidence in finding["evidences"]
+                    if programs(evidence)[0] == "curl"
+                ),
+                None,
+            )
+
+        chain = poll(curl, "a finding about curl", 30, guarded.describe)
         assert chain[0] == "curl" and chain[1] in ("dash", "sh", "bash") and chain[2].startswith("php-fpm"), chain
 
 

@@ -1,4 +1,5 @@
 """What is done: observed, put back, or refused; each action verified, recorded, and undone by one command."""
+import contextlib
 import os
 import shlex
 import signal
@@ -68,7 +69,8 @@ def test_deleted_file_comes_back(restoring, tree):
 
 def test_deleted_directory_comes_back_whole(restoring, tree):
     contents = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
-    subprocess.run(["rm", "-rf", str(tree / "lib"), str(tree / "template")], check=True)
+    # what comes back while rm is still at work makes it fail
+    subprocess.run(["rm", "-rf", str(tree / "lib"), str(tree / "template")], stderr=subprocess.DEVNULL, check=False)
     for path, content in contents.items():
         stands(path, content)
 
@@ -96,8 +98,9 @@ def test_symbolic_link_in_place_of_a_file_is_undone(restoring, tree, scratch):
     path, victim = tree / "lib/order.php", scratch / "victim"
     before = path.read_bytes()
     victim.write_bytes(b"not to be written to\n")
-    os.unlink(path)
-    os.symlink(victim, path)
+    os.symlink(victim, tree / "lib/order.php.new")
+    with contextlib.suppress(FileNotFoundError):  # undone as it was made
+        os.rename(tree / "lib/order.php.new", path)
     poll(lambda: not path.is_symlink() and path.exists() and path.read_bytes() == before, "the file back", 30, restoring.describe)
     assert victim.read_bytes() == b"not to be written to\n"
 

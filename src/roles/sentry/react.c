@@ -89,6 +89,32 @@ static void hold_reinfector(struct sentry *sentry, const struct change *change, 
                       r == HOLD_DONE, undo, detail);
 }
 
+/* Directories that came with what was removed, and now hold nothing, go too. */
+static void remove_emptied(struct sentry *sentry, struct tree *tree, const char *relative,
+                           const char *finding) {
+        _cleanup_(freep) char *parent = strdup(relative);
+        char *slash;
+        while (parent && (slash = strrchr(parent, '/'))) {
+                *slash = '\0';
+                _cleanup_(node_deinit) struct node approved = NODE_INIT;
+                if (catalog_get(sentry->catalog, tree->id, parent, &approved) != -ENOENT ||
+                    !tree_directory_is_empty(tree, parent))
+                        return;
+                struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+                struct restore_request request = {.path = parent, .approved = &approved};
+                struct restore_result result = {0};
+                int r = restore_node(&context, &request, &result);
+                bool done = r == 0 && result.state != RESTORE_FAILED;
+                _cleanup_(freep) char *path = NULL;
+                if (asprintf(&path, "%s/%s", tree->config->path, parent) >= 0)
+                        report_action(sentry, finding, "restore", path, done, done && result.verified, NULL,
+                                      result.detail);
+                restore_result_deinit(&result);
+                if (!done)
+                        return;
+        }
+}
+
 static void restore(struct sentry *sentry, struct tree *tree, const struct change *change,
                     const char *finding) {
         const char *relative = tree_relative(tree, change->path);
@@ -100,6 +126,7 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         char undo[64];
         snprintf(undo, sizeof(undo), "hinomi approve %s", finding);
         bool done = r == 0 && result.state != RESTORE_FAILED;
+        bool was_needed = result.state == RESTORE_DONE;
         if (done && result.verified) {
                 if (node_exists(&result.after))
                         catalog_touch(sentry->catalog, tree->id, relative, &result.after);
@@ -109,7 +136,9 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         report_action(sentry, finding, "restore", change->path, done, done && result.verified, undo,
                       r < 0 ? strerror(-r) : result.detail);
         restore_result_deinit(&result);
-        if (done)
+        if (done && was_needed && !node_exists(&change->before))
+                remove_emptied(sentry, tree, relative, finding);
+        if (done && was_needed)
                 hold_reinfector(sentry, change, finding);
 }
 
