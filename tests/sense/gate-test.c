@@ -133,6 +133,29 @@ static void a_write_is_denied_and_a_read_is_not(void **state) {
         assert_int_equal(open_elsewhere(at(fixture, "tree/sub/f"), O_RDWR), EPERM);
 }
 
+/* Of many reads none is taken for a write, whatever the moment in which the opener is caught. */
+static void no_read_is_ever_denied(void **state) {
+        struct fixture *fixture = *state;
+        int status;
+        pid_t pids[4];
+        for (int i = 0; i < 4; i++) {
+                pids[i] = fork();
+                for (int k = 0; pids[i] == 0 && k < 5000; k++) {
+                        int fd = open(at(fixture, "tree/sub/f"), O_RDONLY);
+                        if (fd < 0)
+                                _exit(errno);
+                        close(fd);
+                }
+                if (pids[i] == 0)
+                        _exit(0);
+        }
+        for (int i = 0; i < 4; i++) {
+                assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+                assert_int_equal(status, 0);
+        }
+        assert_int_equal(fixture->n_asked, 0);
+}
+
 static void truncation_is_denied_before_it_happens(void **state) {
         struct fixture *fixture = *state;
         assert_int_equal(open_elsewhere(at(fixture, "tree/sub/f"), O_RDONLY | O_TRUNC), EPERM);
@@ -347,6 +370,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 TEST(a_write_is_denied_and_a_read_is_not),
+                TEST(no_read_is_ever_denied),
                 TEST(truncation_is_denied_before_it_happens),
                 TEST(a_new_file_is_denied_and_said_to_be_left_over),
                 TEST(what_the_policy_allows_is_written),

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -27,10 +28,14 @@
 #include "sense/files/notice.h"
 #include "sense/files/pending.h"
 
-#define GATE_TREES_MAX 64
-#define N_FILE_BUCKETS 1024
-#define THREAD_NICE    (-10)
-#define THREAD_STACK   ((size_t)256 << 10)
+#define GATE_TREES_MAX   64
+#define N_FILE_BUCKETS   1024
+#define THREAD_NICE      (-10)
+#define TRIES            20 /* then the decider goes on */
+#define PATIENT_TRIES    100
+#define PATIENT_PAUSE_US 500
+
+#define THREAD_STACK ((size_t)256 << 10)
 
 enum slot_state {
         SLOT_FREE,
@@ -43,7 +48,7 @@ struct slot {
         int32_t state;
         int32_t fd;
         int32_t tid;
-        uint8_t is_create, is_certain, unused[2];
+        uint8_t is_create, is_certain, is_early, unused;
         uint64_t asked_ns;
         uint64_t number; /* order of asking */
 };
@@ -105,6 +110,19 @@ static bool is_own_thread(pid_t tid) {
         return faccessat(AT_FDCWD, path, F_OK, 0) == 0;
 }
 
+/* The one who opens queued its event and may not be asleep yet: a moment later it is. */
+static struct intent read_intent(pid_t tid, unsigned n_tries, unsigned pause_us) {
+        struct intent intent = intent_read(tid);
+        while (intent.is_early && n_tries--) {
+                if (pause_us)
+                        usleep(pause_us);
+                else
+                        sched_yield();
+                intent = intent_read(tid);
+        }
+        return intent;
+}
+
 /* Puts a question to the decider; false: there is no room. With the lock. */
 static bool ask(struct gate *gate, const struct notice *notice, struct intent intent) {
         for (size_t i = 0; i < N_SLOTS; i++) {
@@ -115,6 +133,7 @@ static bool ask(struct gate *gate, const struct notice *notice, struct intent in
                 slot->tid = notice->pid;
                 slot->is_create = intent.is_create;
                 slot->is_certain = intent.is_certain;
+                slot->is_early = intent.is_early;
                 slot->asked_ns = clock_monotonic_ns(&clock_system);
                 slot->number = ++gate->next_number;
                 __atomic_store_n(&slot->state, SLOT_ASKED, __ATOMIC_RELEASE);
@@ -257,10 +276,15 @@ static bool find_path(struct gate *gate, int fd, size_t *ret_index, char **ret_p
 /* Without the lock: the policy may take its time. */
 static bool decide(struct gate *gate, const struct slot *slot) {
         _cleanup_(freep) char *path = NULL;
+        struct intent intent = {true, slot->is_create, slot->is_certain, false};
+        if (slot->is_early)
+                intent = read_intent(slot->tid, PATIENT_TRIES, PATIENT_PAUSE_US);
+        if (!intent.is_write)
+                return true;
         struct gate_request request = {.pid = process_of_thread(slot->tid),
                                        .tree = SIZE_MAX,
-                                       .is_create = slot->is_create,
-                                       .is_certain = slot->is_certain};
+                                       .is_create = intent.is_create,
+                                       .is_certain = intent.is_certain};
         if (slot->fd >= 0 && !find_path(gate, slot->fd, &request.tree, &path))
                 return true;
         request.path = path;
@@ -309,8 +333,11 @@ static void *run_decider(void *userdata) {
 
 /* One open that a predecessor had read: its descriptor is gone, its number is what the kernel knows it by. */
 static void answer_inherited(struct gate *gate, int fd, pid_t tid, struct intent intent) {
-        struct slot slot = {
-                .fd = -1, .tid = tid, .is_create = intent.is_create, .is_certain = intent.is_certain};
+        struct slot slot = {.fd = -1,
+                            .tid = tid,
+                            .is_create = intent.is_create,
+                            .is_certain = intent.is_certain,
+                            .is_early = intent.is_early};
         bool allow = !intent.is_write || decide(gate, &slot);
         gate->counters.n_inherited += answer(gate, fd, allow);
 }
@@ -320,8 +347,9 @@ static void answer_predecessor(struct gate *gate) {
         for (size_t i = 0; i < N_SLOTS; i++) {
                 struct slot *slot = &gate->slots[i];
                 if (slot->state == SLOT_ASKED || slot->state == SLOT_DECIDING)
-                        answer_inherited(gate, slot->fd, slot->tid,
-                                         (struct intent){true, slot->is_create, slot->is_certain});
+                        answer_inherited(
+                                gate, slot->fd, slot->tid,
+                                (struct intent){true, slot->is_create, slot->is_certain, slot->is_early});
                 slot->state = SLOT_FREE;
         }
         for (;;) {
@@ -330,7 +358,7 @@ static void answer_predecessor(struct gate *gate) {
                 const uint8_t *data = pending_data(&gate->pending, &size);
                 int r = notice_decode(data, size, &notice, &used);
                 if (r > 0 && notice.fd >= 0)
-                        answer_inherited(gate, notice.fd, notice.pid, intent_read(notice.pid));
+                        answer_inherited(gate, notice.fd, notice.pid, read_intent(notice.pid, TRIES, 0));
                 pending_advance(&gate->pending, r > 0 ? used : size);
                 if (r <= 0)
                         return;

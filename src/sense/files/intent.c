@@ -82,6 +82,8 @@ struct intent intent_read(pid_t tid) {
         snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", tid, tid);
         _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
         ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+        if (n > 0 && text[0] == 'r') /* "running" */
+                return (struct intent){true, true, false, true};
         if (n <= 0 || syscall_decode(text, (size_t)n, &registers) < 0)
                 return unknown;
         struct intent intent = intent_decode(&registers, &how);

@@ -13,6 +13,7 @@ struct intent {
         bool is_write;
         bool is_create;
         bool is_certain;
+        bool is_early; /* the thread has not gone to sleep yet, so that its registers cannot be seen: ask again */
 };
 
 /* A system call's number and its six arguments. */
