@@ -11,12 +11,12 @@ locale: $(MESSAGES)
 
 $(BUILD)/locale/%/LC_MESSAGES/hinomi.mo: po/%.po
 	@mkdir -p $(@D)
-	msgfmt --check -o $@ $<
+	@msgfmt --check -o $@ $<
 
 pot: $(BUILD)/hinomi.pot
 $(BUILD)/hinomi.pot: $(SOURCES) src/config/options.def $(wildcard packs/yara/*.yar)
 	@mkdir -p $(@D)
-	sed -n 's/^ *description = \(".*"\)$$/N_(\1)/p' $(filter %.yar,$^) >$(BUILD)/packs.c
+	@sed -n 's/^ *description = \(".*"\)$$/N_(\1)/p' $(filter %.yar,$^) >$(BUILD)/packs.c
 	$(XGETTEXT) -o $@ $(filter-out %.yar,$^) $(BUILD)/packs.c
 
 po-update: pot ## bring po/*.po up to date with the sources; new messages are left empty
@@ -24,7 +24,7 @@ po-update: pot ## bring po/*.po up to date with the sources; new messages are le
 		msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap po/$$language.po $(BUILD)/hinomi.pot; done
 
 check-locale: pot ## every message is translated, in every language, with the same arguments
-	tools/check-locale $(BUILD)/hinomi.pot $(LANGUAGES:%=po/%.po)
+	@tools/check-locale $(BUILD)/hinomi.pot $(LANGUAGES:%=po/%.po)
 
 # Manual pages: prose from man/, tables from the binary.
 PAGES := $(patsubst man/%.in,$(BUILD)/man/%,$(wildcard man/*.in man/*/*.in))

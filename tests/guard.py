@@ -267,6 +267,10 @@ class Guard:
             rows.append(f"{finding['severity']}: {info['title']} {info['types']} {files}")
         return "findings:\n" + "\n".join(rows) + "\n" + self.output()
 
+    def doctor(self):
+        """What is not in force, for the message of a failure."""
+        return self.run("doctor").stdout + self.output()
+
     def settle(self):
         """Waits until everything that happened before this call has been judged."""
         for _ in range(2):

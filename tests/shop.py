@@ -33,7 +33,7 @@ $data = base64_decode($order['data'] ?? '');
 switch ($order['do']) {
 case 'write': $done = file_put_contents($path, $data) === strlen($data); break;
 case 'append': $done = file_put_contents($path, $data, FILE_APPEND | LOCK_EX) === strlen($data); break;
-case 'replace': file_put_contents("$path.part", $data); $done = rename("$path.part", $path); break;
+case 'replace': $part = sys_get_temp_dir() . '/part'; file_put_contents($part, $data); $done = rename($part, $path); break;
 case 'mkdir': $done = mkdir($path, 0755, true); break;
 case 'unlink': $done = unlink($path); break;
 case 'symlink': $done = symlink($order['target'], $path); break;

@@ -72,7 +72,7 @@ def test_sysusers_file_parses(installed):
 def test_manual_renders_without_a_warning(installed, page):
     if subprocess.run(["sh", "-c", "command -v groff"], capture_output=True, check=False).returncode:
         pytest.skip("no groff")
-    command = ["groff", "-Kutf8", "-man", "-ww", "-z", "-Tutf8", str(installed / "usr/share/man" / page)]
+    command = ["groff", "-K", "utf8", "-man", "-ww", "-z", "-Tutf8", str(installed / "usr/share/man" / page)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stderr == ""
 

@@ -260,53 +260,35 @@ def test_link_out_of_the_uploads(shop, guarded, since):
     guarded.seen(path, severity=HIGH, accept=new(since))
 
 
-COMMANDS = {
-    "a shell": ("id", "sh"),
-    "a downloader": ("curl -s file:///etc/hostname", "curl"),
-    "a shell that starts a downloader that drops a file": (None, "curl"),
-}
+def started_below_php(guard, since, names):
+    """The chain of programs of a grave finding about one of these, started below php-fpm."""
+    for finding in guard.findings():
+        for evidence in finding["evidences"]:
+            chain = programs(evidence)
+            recent = evidence["data"].get("time", finding["finding_info"]["created_time"]) >= since
+            below = any(name.startswith("php-fpm") for name in chain[1:])
+            if finding["severity_id"] >= HIGH and recent and below and chain[0] in names:
+                return chain
+    return None
 
 
-def about_processes(guard, since):
-    return [
-        finding
-        for finding in guard.findings()
-        if finding["severity_id"] >= HIGH
-        and any(
-            "php-fpm" in " ".join(programs(evidence)[1:]) and evidence["data"].get("time", since) >= since
-            for evidence in finding["evidences"]
-        )
-    ]
+SHELLS = ("sh", "dash", "bash")
 
 
-@pytest.mark.parametrize("what", COMMANDS)
-def test_web_server_starts(shop, guarded, since, what):
-    command, program = COMMANDS[what]
-    path = shop.www / UPLOADS / "dropped.txt"
-    shop.attack("exec", command=command or f"curl -s -o '{path}' file:///etc/hostname; true")
-    found = poll(lambda: about_processes(guarded, since), f"a finding about {program}", 30, guarded.describe)
-    lines = [programs(evidence) for finding in found for evidence in finding["evidences"]]
-    assert any(line[0] in (program, "dash", "bash") for line in lines), lines
-    if command is None:
-
-        def curl():
-            return next(
-                (
-                    programs(evidence)
-                    for finding in about_processes(guarded, since)
-                    for evidence in finding["evidences"]
-                    if programs(evidence)[0] == "curl"
-                ),
-                None,
-            )
-
-        chain = poll(curl, "a finding about curl", 30, guarded.describe)
-        assert chain[0] == "curl" and chain[1] in ("dash", "sh", "bash") and chain[2].startswith("php-fpm"), chain
+@pytest.mark.parametrize("command, names", [("id", SHELLS), ("curl -s file:///etc/hostname", ("curl",)), ("gcc --version", SHELLS)])
+def test_web_server_starts(shop, guarded, since, command, names):
+    shop.attack("exec", command=command)
+    poll(lambda: started_below_php(guarded, since, names), f"a finding about {names}", 30, guarded.describe)
 
 
-def test_compiler_started_by_the_web_server(shop, guarded, since):
-    shop.attack("exec", command="gcc --version")
-    poll(lambda: about_processes(guarded, since), "a finding about the compiler", 30, guarded.describe)
+def test_file_dropped_by_a_downloader_below_a_shell_of_php(shop, guarded, since):
+    """php-fpm → sh → curl reads as such."""
+    path = shop.www / "wp-includes/dropped.txt"
+    shop.attack("exec", command=f"curl -s -o '{path}' file:///etc/hostname; true")
+    _, evidence = guarded.seen(path, "created", HIGH, accept=new(since))
+    chain = programs(evidence)
+    assert chain[0] == "curl" and chain[1] in SHELLS and chain[2].startswith("php-fpm"), chain
+    stands(path, None)
 
 
 def test_reinfection_by_a_process_left_behind_is_broken(shop, guarded, since):

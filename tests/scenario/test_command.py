@@ -123,16 +123,10 @@ def test_full_default_configuration_is_understood(make_guard, tree):
     guard.start()
 
 
-def test_japanese(scratch):
-    if not list((ROOT / "build").glob("locale/ja/LC_MESSAGES/hinomi.mo")):
-        pytest.fail("no Japanese messages were built")
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "ja"}
+def test_japanese():
     english = hinomi("help", env={**os.environ, "LC_ALL": "C"}).stdout
-    japanese = hinomi("help", env={**environment, "LC_ALL": "ja_JP.UTF-8"}).stdout
-    locales = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
-    if "ja_JP" not in locales:
-        pytest.skip("the locale ja_JP.UTF-8 is not generated on this machine")
-    assert japanese != english
+    japanese = hinomi("help", env={**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "ja"}).stdout
+    assert english != japanese
     assert any("\u3040" <= character <= "\u30ff" for character in japanese)
 
 

@@ -57,7 +57,7 @@ def test_tree_that_is_gone(guard, tree, scratch):
     os.rename(tree, scratch / "away")
     poll(lambda: not_in_force(guard), "status and doctor to say no", 30, guard.describe)
     os.rename(scratch / "away", tree)
-    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.describe)
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.doctor)
     (tree / "lib/order.php").write_text("<?php // after\n")
     guard.seen(tree / "lib/order.php", "modified")
 
@@ -68,7 +68,7 @@ def test_tree_that_was_never_there(make_guard, tree, scratch):
     failing = [line for line in guard.lines("doctor") if line["state"] == "fail"]
     assert any(line.get("subject") == str(scratch / "missing") for line in failing)
     (scratch / "missing").mkdir()
-    poll(lambda: guard.run("status").returncode == 0, "the tree to be taken up", 60, guard.describe)
+    poll(lambda: guard.run("status").returncode == 0, "the tree to be taken up", 60, guard.doctor)
     (scratch / "missing/new.php").write_text("<?php\n")
     guard.seen(scratch / "missing/new.php", "created")
 
@@ -84,7 +84,7 @@ def test_role_that_stands_still(guard):
                 os.kill(pid, signal.SIGCONT)
             except ProcessLookupError:
                 pass
-        poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.output)
+        poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.doctor)
 
 
 def test_vault_that_is_full(make_guard, tree):

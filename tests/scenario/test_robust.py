@@ -36,7 +36,7 @@ def test_role_killed_in_a_burst_is_back_and_nothing_is_lost(guard, tree, role):
         if i == n // 2:
             os.kill(old, signal.SIGKILL)
     poll(lambda: guard.role_pid(role) not in (None, old), f"a new {role}", 30, guard.output)
-    poll(lambda: guard.run("status").returncode == 0, "status to say yes", 60, guard.output)
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes", 60, guard.doctor)
     all_seen(guard, directory, n)
     roles = {entry["name"]: entry for entry in guard.lines("status")[0]["roles"]}
     assert roles[role]["restarts"] == 1
@@ -133,7 +133,7 @@ def test_disk_full(small_disk, make_guard, tree):
     assert guard.process.poll() is None
     filler.unlink()
     all_seen(guard, tree / "burst", 50)
-    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 90, guard.output)
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 90, guard.doctor)
     guard.stop()
 
 
