@@ -20,7 +20,8 @@ struct findings {
 };
 
 static const char schema[] =
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-512; PRAGMA user_version=1;"
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY;"
+        "PRAGMA user_version=1;"
         "CREATE TABLE IF NOT EXISTS finding(uid TEXT PRIMARY KEY, first INTEGER, last INTEGER, severity "
         "INTEGER,"
         " created_ms INTEGER, tree TEXT, json TEXT) WITHOUT ROWID;"
