@@ -201,7 +201,7 @@ static void an_error_ends_the_walk(void **state) {
         mkdir("a/b", 0755);
         struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER, .stop = -EBADMSG};
         assert_int_equal(walk(&seen, 1), -EBADMSG);
-        assert_int_equal(seen.n_directories, 1);
+        assert_in_range(seen.n_directories, 1, 2); /* one may be under way already */
         assert_int_equal(walk(&seen, 3), -EBADMSG);
         buffer_deinit(&seen.paths);
         const struct walk_callbacks callbacks = {.directory = note, .userdata = &seen};
