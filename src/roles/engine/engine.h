@@ -23,7 +23,7 @@ struct engine {
         uint64_t next_ask;
         uint64_t next_append;
         uint64_t started_ns;
-        uint64_t n_seen; /* ledger entries known of; fewer applied: behind */
+        uint64_t n_seen;      /* ledger entries known of; fewer applied: behind */
         json_t *roles;        /* as the parent told; owned */
         json_t *ledger_state; /* as the ledger told; owned; NULL: well */
 };
