@@ -22,7 +22,7 @@
 #include "event/actor.h"
 
 #define LOOP_ENTRIES_MAX         1024
-#define LOOP_HELD_PER_PARENT_MAX 3
+#define LOOP_HELD_PER_PARENT_MAX 1
 
 struct loop_options {
         unsigned limit;         /* restores of one path in the window; 0: 3 */

@@ -220,6 +220,7 @@ static int client_request(struct client *client, const json_t *request) {
                 return client_end(client, 2, error);
         if (row->answerer == ANSWER_SENTRY)
                 return ask_sentry(client, request);
+        engine_catch_up(client->engine);
         for (size_t i = 0; i < ARRAY_SIZE(own); i++)
                 if (!strcmp(own[i].name, row->name))
                         return own[i].handle(client, request);

@@ -9,7 +9,7 @@
 #include "event/json.h"
 
 /* Most actions a finding lists; an endless loop of restores must not grow it without bound. */
-#define ACTIONS_MAX 200
+#define ACTIONS_MAX 100
 /* Evidences kept in the finding itself; updates past that stand in `more`. */
 #define EVIDENCES_INLINE 50
 #define INLINE_BYTES_MAX ((size_t)96 << 10)
