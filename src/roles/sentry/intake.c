@@ -192,7 +192,8 @@ void intake_event(const struct file_event *event, void *userdata) {
         if (profile_zone(tree->profile, relative) == ZONE_IGNORED)
                 return;
         if ((event->what & FILE_LINKED) && sentry->gate && tree->config->respond == RESPOND_REFUSE)
-                gate_add_file(sentry->gate, event->path); /* refused under its other names, too, from now on */
+                gate_add_file(sentry->gate,
+                              event->path); /* refused under its other names, too, from now on */
         struct pending *pending = pending_for(intake, tree, event->path);
         if (!pending)
                 return;
