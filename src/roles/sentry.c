@@ -14,6 +14,8 @@
 #include "roles/sentry/sentry.h"
 
 #define TICK_US          3000000
+#define LOCK_TRIES       100
+#define LOCK_TRY_US      50000
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
 
 static int load_config(struct sentry *sentry) {
@@ -38,6 +40,11 @@ static int open_vault(struct sentry *sentry) {
                 .reserve_bytes = sentry->config->options.vault_reserve_bytes,
         };
         int r = store_open(state, &options, &sentry->store);
+        /* A guard that was killed just now may still be giving its lock back. */
+        for (int i = 0; r == -EWOULDBLOCK && i < LOCK_TRIES; i++) {
+                usleep(LOCK_TRY_US);
+                r = store_open(state, &options, &sentry->store);
+        }
         if (r < 0)
                 return complain("the vault cannot be opened", r);
         r = catalog_open(state, false, &sentry->catalog);
