@@ -11,8 +11,8 @@
 /* Most actions a finding lists; an endless loop of restores must not grow it without bound. */
 #define ACTIONS_MAX 100
 /* Evidences kept in the finding itself; updates past that stand in `more`. */
-#define EVIDENCES_INLINE 50
-#define INLINE_BYTES_MAX ((size_t)96 << 10)
+#define EVIDENCES_INLINE 20
+#define INLINE_BYTES_MAX ((size_t)32 << 10)
 
 struct findings {
         sqlite3 *database;

@@ -17,6 +17,8 @@
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
 
+#include <uthash.h>
+
 #define INSPECTIONS_MAX    32 /* in the assayer's hands */
 #define ATTEMPTS_MAX       2
 #define CONTENT_MEMORY_MAX ((uint64_t)64 << 20) /* approved content larger than this is not diffed */
@@ -33,6 +35,8 @@ struct inspection {
         bool from_vault;           /* the content is in the vault, not in the tree */
         inspect_answered answered; /* NULL: judge */
         void *userdata;
+        bool is_known; /* in by_path: the newest of its path that is to be judged */
+        UT_hash_handle hh;
 };
 
 struct hosts_task {
@@ -43,6 +47,7 @@ struct hosts_task {
 };
 
 struct inspections {
+        struct inspection *by_path;
         struct inspection *first, **end;
         size_t n, n_sent;
         uint64_t next_id;
@@ -73,6 +78,7 @@ static void inspection_free(struct inspection *inspection) {
 struct inspections *inspections_free(struct inspections *inspections) {
         if (!inspections)
                 return NULL;
+        HASH_CLEAR(hh, inspections->by_path);
         while (inspections->first) {
                 struct inspection *inspection = inspections->first;
                 inspections->first = inspection->next;
@@ -153,7 +159,14 @@ static int after_fd(struct sentry *sentry, const struct inspection *inspection) 
                               O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
+static void forget_path(struct inspections *inspections, struct inspection *inspection) {
+        if (inspection->is_known)
+                HASH_DEL(inspections->by_path, inspection);
+        inspection->is_known = false;
+}
+
 static void unlink_inspection(struct inspections *inspections, struct inspection *inspection) {
+        forget_path(inspections, inspection);
         struct inspection **link = &inspections->first;
         while (*link != inspection)
                 link = &(*link)->next;
@@ -266,11 +279,10 @@ static void pump(struct sentry *sentry) {
 
 /* The same state at the same path is in the assayer's hands already: a directory and its file, seen both ways. */
 static bool is_in_hand(const struct inspections *inspections, const struct inspection *like) {
-        for (const struct inspection *i = inspections->first; i && !like->answered; i = i->next)
-                if (!i->answered && i->tree == like->tree && !strcmp(i->change->path, like->change->path) &&
-                    node_compare(&i->change->after, &like->change->after) == 0)
-                        return true;
-        return false;
+        struct inspection *known = NULL;
+        if (!like->answered)
+                HASH_FIND_STR(inspections->by_path, like->change->path, known);
+        return known && node_compare(&known->change->after, &like->change->after) == 0;
 }
 
 static int submit(struct sentry *sentry, const struct inspection *like) {
@@ -286,6 +298,16 @@ static int submit(struct sentry *sentry, const struct inspection *like) {
         }
         *inspection = *like;
         inspection->id = ++inspections->next_id;
+        struct inspection *known = NULL;
+        if (!inspection->answered)
+                HASH_FIND_STR(inspections->by_path, inspection->change->path, known);
+        if (known)
+                forget_path(inspections, known);
+        if (!inspection->answered) {
+                HASH_ADD_KEYPTR(hh, inspections->by_path, inspection->change->path,
+                                strlen(inspection->change->path), inspection);
+                inspection->is_known = true;
+        }
         *inspections->end = inspection;
         inspections->end = &inspection->next;
         inspections->n++;
