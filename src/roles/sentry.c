@@ -273,6 +273,8 @@ static void close_all(struct sentry *sentry) {
         observed_close(sentry->observed);
         catalog_close(sentry->catalog);
         store_close(sentry->store);
+        for (size_t i = 0; i < RESTORED_MAX; i++)
+                free(sentry->restored[i].path);
         config_free(sentry->config);
         sd_event_unref(sentry->event);
 }

@@ -428,21 +428,22 @@ static bool is_program_name(const char *relative) {
 static int inspect_same(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         notes_clear(sentry, tree, observation->relative);
-        bool came_and_went = (observation->what & FILE_CREATED) && (observation->what & FILE_REMOVED) &&
-                             is_program_name(observation->relative);
+        _cleanup_(node_deinit) struct node approved = NODE_INIT;
+        bool is_approved = catalog_get(sentry->catalog, tree->id, observation->relative, &approved) == 0;
+        bool came_and_went =
+                (observation->what & FILE_CREATED) && !is_approved && is_program_name(observation->relative);
         bool rewritten = (observation->what & FILE_MODIFIED) && observation->n_closes >= 2;
         enum zone zone = profile_zone(tree->profile, observation->relative);
-        if ((!came_and_went && !rewritten) || (zone == ZONE_DATA && !came_and_went) || zone == ZONE_IGNORED ||
-            profile_expects_php(tree->profile, observation->relative) || release_under(sentry, observation))
+        if ((!came_and_went && !(rewritten && is_approved)) || (zone == ZONE_DATA && !came_and_went) ||
+            zone == ZONE_IGNORED || profile_expects_php(tree->profile, observation->relative) ||
+            release_under(sentry, observation) || react_restored_lately(sentry, tree, observation->relative))
                 return 0;
         struct change *change = change_at(observation, CHANGE_REVERTED);
         if (!change)
                 return -ENOMEM;
-        if (catalog_get(sentry->catalog, tree->id, observation->relative, &change->before) == 0)
-                node_copy(&change->before, &change->after);
-        else if (!came_and_went) {
-                change_free(change);
-                return 0;
+        if (is_approved) {
+                node_copy(&approved, &change->before);
+                node_copy(&approved, &change->after);
         }
         change->difference = NODE_CONTENT;
         return inspect_change(sentry, tree, change);

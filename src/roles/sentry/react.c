@@ -89,6 +89,25 @@ static void hold_reinfector(struct sentry *sentry, const struct change *change, 
                       r == HOLD_DONE, undo, detail);
 }
 
+#define LATELY_NS (5 * NS_PER_S)
+
+static void note_restored(struct sentry *sentry, const char *path) {
+        struct restored *restored = &sentry->restored[sentry->next_restored++ % RESTORED_MAX];
+        free(restored->path);
+        *restored = (struct restored){strdup(path), clock_monotonic_ns(&clock_system)};
+}
+
+bool react_restored_lately(const struct sentry *sentry, const struct tree *tree, const char *relative) {
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        for (size_t i = 0; i < RESTORED_MAX; i++) {
+                const struct restored *restored = &sentry->restored[i];
+                if (restored->path && now_ns - restored->monotonic_ns < LATELY_NS &&
+                    !strcmp(tree_relative(tree, restored->path), relative))
+                        return true;
+        }
+        return false;
+}
+
 /* Directories that came with what was removed, and now hold nothing, go too. */
 static void remove_emptied(struct sentry *sentry, struct tree *tree, const char *relative,
                            const char *finding) {
@@ -136,6 +155,8 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         report_action(sentry, finding, "restore", change->path, done, done && result.verified, undo,
                       r < 0 ? strerror(-r) : result.detail);
         restore_result_deinit(&result);
+        if (done)
+                note_restored(sentry, change->path);
         if (done && was_needed && !node_exists(&change->before))
                 remove_emptied(sentry, tree, relative, finding);
         if (done && was_needed)

@@ -70,8 +70,16 @@ struct held {
         char *command;
 };
 
+#define RESTORED_MAX 256
+
 struct sentry {
         struct held held[HELD_MAX];
+        /* What was put back lately: that it stands no more is our own doing. A ring. */
+        struct restored {
+                char *path;
+                uint64_t monotonic_ns;
+        } restored[RESTORED_MAX];
+        size_t next_restored;
         const struct role_context *context;
         struct config *config;
         sd_event *event;
@@ -215,6 +223,9 @@ typedef void (*react_resumed)(struct sentry *sentry, pid_t pid, const char *comm
                               void *userdata);
 size_t react_resume(struct sentry *sentry, const char *id, react_resumed resumed, void *userdata);
 json_t *react_held(struct sentry *sentry);
+
+/* Was it put back within the last seconds? */
+bool react_restored_lately(const struct sentry *sentry, const struct tree *tree, const char *relative);
 
 /* packages.c: changes by dpkg, judged when it has exited */
 int packages_new(struct sentry *sentry, struct packages **ret_packages);
