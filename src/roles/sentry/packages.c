@@ -74,10 +74,6 @@ static struct run *run_open(struct sentry *sentry, pid_t pid, uint64_t start_ns,
         return run;
 }
 
-bool packages_wait_for(const struct packages *packages, pid_t pid, uint64_t start_ns) {
-        return run_find((struct packages *)packages, pid, start_ns) != NULL;
-}
-
 int packages_defer(struct sentry *sentry, struct tree *tree, const char *relative,
                    const struct actor *actor) {
         pid_t pid;

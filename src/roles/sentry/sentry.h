@@ -108,9 +108,9 @@ struct sentry {
         bool is_armed; /* "watching" was said */
         bool is_stopping;
         uint64_t started_ns;
-        uint64_t collect_failed;                    /* monotonic; 0: it did not */
-        uint64_t n_too_long;                        /* watch_counters.n_too_long as last swept for */
-        uint64_t n_refused, n_restored, n_unkept;   /* unkept: content the vault had no room for */
+        uint64_t collect_failed; /* monotonic; 0: it did not */
+        uint64_t n_too_long;     /* watch_counters.n_too_long as last swept for */
+        uint64_t n_refused, n_restored;
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
         bool clock_stepped;
 };
@@ -233,7 +233,6 @@ struct packages *packages_free(struct packages *packages);
 /* 1: dpkg made it, the verdict waits; 0: it did not. */
 int packages_defer(struct sentry *sentry, struct tree *tree, const char *relative, const struct actor *actor);
 void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
-bool packages_wait_for(const struct packages *packages, pid_t pid, uint64_t start_ns);
 
 /* requests.c */
 void requests_ask(struct sentry *sentry, const json_t *message);
