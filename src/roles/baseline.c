@@ -26,9 +26,14 @@ enum zone run_zone(const struct run *run, const char *path) {
         return run->tree->zone ? run->tree->zone(path, run->tree->userdata) : ZONE_NONE;
 }
 
+/* What ignores files by their names ("sess_*") does not ignore what lies in a directory of such a name. */
 bool run_enter(const char *path, void *userdata) {
         struct run *run = userdata;
-        return run_zone(run, path) != ZONE_IGNORED;
+        if (run_zone(run, path) != ZONE_IGNORED)
+                return true;
+        _cleanup_(buffer_deinit) struct buffer below;
+        buffer_init(&below, 0);
+        return path_join(&below, path, "x") < 0 || run_zone(run, below.data) != ZONE_IGNORED;
 }
 
 int run_failed(const char *path, int error, void *userdata) {

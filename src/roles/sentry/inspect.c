@@ -326,12 +326,24 @@ static bool is_told_by_its_files(const struct tree *tree, const struct change *c
                !tree_directory_is_empty(tree, tree_relative(tree, change->path));
 }
 
+/*
+ * What the vault would not take as evidence, left beside where nobody reaches it (respond/restore). The name alone
+ * says nothing: anybody may use it.
+ */
+static bool is_left_evidence(const struct change *change) {
+        const struct node *after = &change->after;
+        if (!restore_is_temporary(strrchr(change->path, '/') + 1))
+                return false;
+        return S_ISREG(after->mode) ? !(after->mode & 07777)
+                                    : S_ISDIR(after->mode) && after->uid == 0 && !(after->mode & 077);
+}
+
 int inspect_change(struct sentry *sentry, struct tree *tree, struct change *change) {
         const char *relative = tree_relative(tree, change->path);
         change->tree = tree->config->path;
         change->zone = profile_zone(tree->profile, relative);
         change->php_expected = profile_expects_php(tree->profile, relative);
-        if (change->zone == ZONE_IGNORED || is_told_by_its_files(tree, change) ||
+        if (change->zone == ZONE_IGNORED || is_left_evidence(change) || is_told_by_its_files(tree, change) ||
             ((change->how == CHANGE_SEEN || change->how == CHANGE_FOUND) &&
              notes_has(sentry, tree, relative, &change->after))) {
                 change_free(change);
@@ -474,9 +486,6 @@ static void inspect_below(struct sentry *sentry, const struct observation *obser
 int inspect(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         const char *relative = observation->relative;
-        const char *slash = strrchr(relative, '/');
-        if (restore_is_temporary(slash ? slash + 1 : relative))
-                return 0;
         if (observation->refused)
                 return inspect_refused(sentry, observation);
         if ((observation->what & FILE_DIRECTORY) && (observation->what & (FILE_CREATED | FILE_REMOVED)) &&

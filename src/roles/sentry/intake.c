@@ -189,7 +189,8 @@ void intake_event(const struct file_event *event, void *userdata) {
         const char *relative = tree_relative(tree, event->path);
         if (!*relative && (event->what & (FILE_CREATED | FILE_REMOVED)))
                 tree->is_replaced = true;
-        if (profile_zone(tree->profile, relative) == ZONE_IGNORED)
+        /* What is in an ignored directory need not be. */
+        if (profile_zone(tree->profile, relative) == ZONE_IGNORED && !(event->what & FILE_DIRECTORY))
                 return;
         if ((event->what & FILE_LINKED) && sentry->gate && tree->config->respond == RESPOND_REFUSE)
                 gate_add_file(sentry->gate,
