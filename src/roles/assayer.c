@@ -4,7 +4,8 @@
  * the bytes it parses is worth nothing.
  *
  *   {"type":"assay","id","name","zone","before":bool,"want_diff":bool} + [after, before?]
- *     → {"type":"assayed","id","content":{…}} or {"type":"assayed","id","error":"…"}
+ *     → {"type":"assayed","id","digest","content":{…}} or {"type":"assayed","id","error":"…"}
+ *       digest: SHA-256 of what was examined, absent where that was not the whole file
  *   {"type":"hosts","id","name"} + [file] → {"type":"hosts","id","hosts":[…]}
  *
  * Limits: CONTENT_BYTES_MAX of each file (head and tail past that), MEMORY_MAX in all.
@@ -18,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/digest.h"
 #include "base/io.h"
 #include "base/message.h"
 #include "base/sandbox.h"
@@ -33,6 +35,13 @@
 struct bytes {
         unsigned char *data; /* owned; NULL: none */
         size_t size;
+        bool is_partial; /* head and tail */
+};
+
+/* What is made before the sandbox closes: the library reads files for it. */
+struct tools {
+        struct content_rules *rules;
+        struct digester *digester;
 };
 
 static void bytes_deinit(struct bytes *bytes) {
@@ -120,6 +129,7 @@ static int read_bytes(int fd, struct bytes *ret_bytes) {
                 bytes.size += (size_t)n;
         }
         ret_bytes->size = bytes.size;
+        ret_bytes->is_partial = tail > 0;
         ret_bytes->data = STEAL(bytes.data);
         return 0;
 }
@@ -131,8 +141,19 @@ static enum zone zone_parse(const char *name) {
         return ZONE_CODE;
 }
 
-static int assay(const struct content_rules *rules, const json_t *body, struct message *message,
-                 json_t **ret_content) {
+/* What was examined, so that nobody takes it for what stands there a moment later. */
+static void add_digest(struct digester *digester, const struct bytes *bytes, json_t *reply) {
+        struct digest digest;
+        char text[DIGEST_HEX_SIZE];
+        if (bytes->is_partial || digester_begin(digester) < 0 ||
+            digester_update(digester, bytes->data, bytes->size) < 0 || digester_end(digester, &digest) < 0)
+                return;
+        digest_format(&digest, text);
+        json_object_set_new(reply, "digest", json_string(text));
+}
+
+static int assay(const struct tools *tools, struct message *message, json_t *reply) {
+        const json_t *body = message->body;
         _cleanup_(bytes_deinit) struct bytes after = {0}, before = {0};
         _cleanup_(fd_closep) int after_fd = message_take_fd(message, 0),
                                  before_fd = message_take_fd(message, 1);
@@ -150,34 +171,39 @@ static int assay(const struct content_rules *rules, const json_t *body, struct m
                 .after_size = after.size,
                 .want_diff = json_is_true(json_object_get(body, "want_diff")),
         };
-        *ret_content = content_assay(rules, &request);
-        return *ret_content ? (after.size + before.size > TRIM_BYTES) : -ENOMEM;
+        json_t *content = content_assay(tools->rules, &request);
+        if (!content)
+                return -ENOMEM;
+        if (after.is_partial && json_is_false(json_object_get(content, "php")))
+                json_object_del(content, "php"); /* nobody looked at its middle */
+        json_object_set_new(reply, "content", content);
+        add_digest(tools->digester, &after, reply);
+        return after.size + before.size > TRIM_BYTES;
 }
 
-static int find_hosts(const json_t *body, struct message *message, json_t **ret_hosts) {
+static int find_hosts(struct message *message, json_t *reply) {
+        const json_t *body = message->body;
         _cleanup_(bytes_deinit) struct bytes file = {0};
         _cleanup_(fd_closep) int fd = message_take_fd(message, 0);
         int r = read_bytes(fd, &file);
         if (r < 0)
                 return r;
-        *ret_hosts = content_hosts(json_get_string(body, "name") ?: "", file.data, file.size);
-        return *ret_hosts ? file.size > TRIM_BYTES : -ENOMEM;
+        json_t *hosts = content_hosts(json_get_string(body, "name") ?: "", file.data, file.size);
+        json_object_set_new(reply, "hosts", hosts);
+        return hosts ? file.size > TRIM_BYTES : -ENOMEM;
 }
 
-static json_t *answer(const struct content_rules *rules, struct message *message) {
+static json_t *answer(const struct tools *tools, struct message *message) {
         const json_t *body = message->body;
         const char *type = json_get_string(body, "type");
         bool is_hosts = type && !strcmp(type, "hosts");
         if (!is_hosts && (!type || strcmp(type, "assay")))
                 return NULL;
-        json_t *result = NULL;
-        int r = is_hosts ? find_hosts(body, message, &result) : assay(rules, body, message, &result);
         json_t *reply = json_pack("{s:s,s:O?}", "type", is_hosts ? "hosts" : "assayed", "id",
                                   json_object_get(body, "id"));
+        int r = is_hosts ? find_hosts(message, reply) : assay(tools, message, reply);
         if (r < 0)
                 json_object_set_new(reply, "error", json_string(strerror(-r)));
-        else
-                json_object_set_new(reply, is_hosts ? "hosts" : "content", result);
         if (r != 0)
                 malloc_trim(0);
         return reply;
@@ -193,7 +219,7 @@ static int send_whole(int socket_fd, const json_t *body) {
 }
 
 /* Returns 0, -EPIPE when the peer is gone or says to stop, or another negative errno. */
-static int serve(const struct content_rules *rules, int socket_fd) {
+static int serve(const struct tools *tools, int socket_fd) {
         _cleanup_(message_deinit) struct message message;
         int r = message_receive(socket_fd, &message);
         if (r < 0)
@@ -201,7 +227,7 @@ static int serve(const struct content_rules *rules, int socket_fd) {
         const char *type = json_get_string(message.body, "type");
         if (type && !strcmp(type, "stop"))
                 return -EPIPE;
-        json_t *reply = answer(rules, &message);
+        json_t *reply = answer(tools, &message);
         if (!reply)
                 return 0;
         r = send_whole(socket_fd, reply);
@@ -209,7 +235,7 @@ static int serve(const struct content_rules *rules, int socket_fd) {
         return r;
 }
 
-static int loop(const struct role_context *context, const struct content_rules *rules) {
+static int loop(const struct role_context *context, const struct tools *tools) {
         struct pollfd polls[] = {
                 {.fd = context->peers[ROLE_SENTRY], .events = POLLIN},
                 {.fd = context->peers[ROLE_PARENT], .events = POLLIN},
@@ -218,18 +244,20 @@ static int loop(const struct role_context *context, const struct content_rules *
                 if (poll(polls, ARRAY_SIZE(polls), -1) < 0 && errno != EINTR)
                         return -errno;
                 for (size_t i = 0; i < ARRAY_SIZE(polls); i++) {
-                        if (polls[i].revents && serve(rules, polls[i].fd) == -EPIPE)
+                        if (polls[i].revents && serve(tools, polls[i].fd) == -EPIPE)
                                 return 0;
                         polls[i].revents = 0;
                 }
         }
 }
 
-int role_assayer_run(const struct role_context *context) {
-        _cleanup_(content_rules_freep) struct content_rules *rules = NULL;
-        int r = load_rules(context->packs, &rules);
+static int run(const struct role_context *context, struct tools *tools) {
+        int r = load_rules(context->packs, &tools->rules);
         if (r < 0)
                 return r;
+        tools->digester = digester_new();
+        if (!tools->digester)
+                return -ENOMEM;
         malloc_trim(0); /* the compiler of rules leaves more behind than the rules take */
         r = enter_sandbox();
         if (r < 0)
@@ -238,5 +266,13 @@ int role_assayer_run(const struct role_context *context) {
         if (context->peers[ROLE_PARENT] >= 0)
                 send_whole(context->peers[ROLE_PARENT], ready);
         json_decref(ready);
-        return loop(context, rules);
+        return loop(context, tools);
+}
+
+int role_assayer_run(const struct role_context *context) {
+        struct tools tools = {0};
+        int r = run(context, &tools);
+        digester_free(tools.digester);
+        content_rules_free(tools.rules);
+        return r;
 }

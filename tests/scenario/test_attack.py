@@ -1,12 +1,31 @@
 """An intruder with the web server's account who knows how such guards work, and tries not to be seen."""
 import os
+import signal
 import subprocess
+import textwrap
+import time
 
 import pytest
-from guard import CRITICAL, HIGH
+from guard import CRITICAL, HIGH, poll, stands
 
 WEB = "www-data"
+BACK_DOOR = b"GIF89a\x01\x00\x01\x00<?php system($_GET['c']); ?>"
 SHELL = b'<?php system($_GET["c"]);\n'
+
+
+def intrude(script, *arguments, user=WEB, wait=True):
+    """Runs a Python script as another user, in a session of its own: a guard that holds it holds nobody else."""
+    command = ["setsid", "-w", "timeout", "-s", "KILL", "60", "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    process = subprocess.Popen(
+        [*command, "/usr/bin/python3", "-c", textwrap.dedent(script), *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+    )
+    if not wait:
+        return process
+    process.communicate(timeout=90)
+    return process.returncode
 
 
 @pytest.fixture
@@ -54,3 +73,126 @@ def test_program_in_a_cache_below_uploads(application, owned):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"<?php\n$names = file(__DIR__ . '/list');\n")
     application.seen(path, severity=HIGH)
+
+
+def test_content_that_goes_before_it_is_examined_is_not_approved(application, owned, scratch):
+    """Its name comes back when the examination has failed."""
+    assayer = application.role_pid("assayer")
+    os.kill(assayer, signal.SIGSTOP)
+    try:
+        for i in range(80):
+            (owned / f"upload/{i}.txt").write_text(f"{i}\n")
+        path = owned / "upload/photo.gif"
+        path.write_bytes(BACK_DOOR)
+        time.sleep(1)
+        os.rename(path, scratch / "aside.gif")
+        time.sleep(1)
+    finally:
+        os.kill(assayer, signal.SIGCONT)
+    application.settle()
+    os.rename(scratch / "aside.gif", path)
+    application.seen(path, severity=CRITICAL)
+
+
+def test_content_exchanged_while_it_is_examined_is_not_approved(application, owned):
+    """A mapping is stored through without an event: one content is hashed, another is read by the assayer."""
+    assayer = application.role_pid("assayer")
+    path = owned / "upload/photo.gif"
+    process = intrude(
+        """
+        import mmap, os, sys
+        evil = b"GIF89a\\x01\\x00\\x01\\x00<?php system($_GET['c']); ?>"
+        fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+        os.write(fd, evil)
+        view = mmap.mmap(fd, len(evil))
+        for content in (bytes(len(evil)), evil):
+            sys.stdin.readline()
+            view[6:] = content[6:]
+            print("stored", flush=True)
+        sys.stdin.readline()
+        """,
+        path,
+        wait=False,
+    )
+    os.kill(assayer, signal.SIGSTOP)
+    try:
+        time.sleep(2)  # written, settled, hashed
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+    finally:
+        os.kill(assayer, signal.SIGCONT)
+    time.sleep(1)
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    process.wait()
+    application.seen(path, severity=CRITICAL)
+
+
+LEASE = """
+    import fcntl, os, signal, sys, time
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+    sys.stdin.readline()
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    os.pwrite(fd, sys.argv[2].encode(), 0)
+    print("leased", flush=True)
+    time.sleep(50)
+    """
+
+
+def lease(path, content):
+    """Who opens a leased file has to wait for its owner: 45 s by default."""
+    process = intrude(LEASE, path, content, wait=False)
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"leased\n"
+    return process
+
+
+def test_new_file_under_a_lease_is_seen_and_holds_nobody_up(application, owned):
+    path = owned / "lib/leased.php"
+    process = lease(path, SHELL.decode())
+    try:
+        application.seen(path, severity=HIGH)
+        application.settle()
+    finally:
+        process.kill()
+
+
+def test_changed_file_under_a_lease_is_put_back(make_guard, owned):
+    guard = make_guard([{"path": owned, "profile": "generic-php", "respond": "restore"}])
+    path = owned / "lib/order.php"
+    before = path.read_bytes()
+    process = lease(path, "<?php //")
+    try:
+        guard.seen(path, severity=HIGH)
+        poll(lambda: guard.actions(path), "the action", 30, guard.describe)
+        stands(path, before)
+    finally:
+        process.kill()
+
+
+def test_lease_taken_before_the_examination_holds_nobody_up(make_guard, owned):
+    """Nothing is kept of a watched tree: it has to be opened once more for the assayer."""
+    guard = make_guard([{"path": owned, "profile": "generic-php", "protect": "watch"}])
+    path = owned / "lib/leased.php"
+    assayer = guard.role_pid("assayer")
+    os.kill(assayer, signal.SIGSTOP)
+    try:
+        for i in range(80):
+            (owned / f"upload/{i}.txt").write_text(f"{i}\n")
+        path.write_bytes(SHELL)
+        os.chown(path, owned.stat().st_uid, -1)
+        time.sleep(1)
+        process = lease(path, SHELL.decode())
+    finally:
+        os.kill(assayer, signal.SIGCONT)
+    try:
+        guard.settle()
+        guard.seen(path, severity=HIGH)
+    finally:
+        process.kill()

@@ -16,11 +16,13 @@
 #include "base/message.h"
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
+#include "sense/files/walk.h"
 
 #include <uthash.h>
 
 #define INSPECTIONS_MAX    32 /* in the assayer's hands */
 #define ATTEMPTS_MAX       2
+#define LEASE_TRIES        5                    /* a moment apart */
 #define CONTENT_MEMORY_MAX ((uint64_t)64 << 20) /* approved content larger than this is not diffed */
 
 struct inspection {
@@ -33,6 +35,7 @@ struct inspection {
         bool is_sent;
         bool waits_for_hosts;
         bool from_vault;           /* the content is in the vault, not in the tree */
+        bool is_unsure;            /* what stands there now may be another content */
         inspect_answered answered; /* NULL: judge */
         void *userdata;
         bool is_known; /* in by_path: the newest of its path that is to be judged */
@@ -116,7 +119,18 @@ static json_t *unseen_hosts(struct sentry *sentry, const struct tree *tree, cons
         return unseen;
 }
 
-static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content) {
+/* It is another thing by now, or cannot be opened: looked at anew in a moment. */
+static void look_again(struct sentry *sentry, struct tree *tree, const struct change *change) {
+        intake_again(sentry, &(struct observation){.tree = tree,
+                                                   .relative = tree_relative(tree, change->path),
+                                                   .what = FILE_MODIFIED |
+                                                           (node_exists(&change->before) ? 0 : FILE_CREATED),
+                                                   .actor = change->actor});
+}
+
+/* `is_unsure`: what was judged is not what is known to stand there, so that nothing is approved. */
+static void conclude(struct sentry *sentry, struct tree *tree, struct change *change, const json_t *content,
+                     bool is_unsure) {
         json_auto_t *unseen = unseen_hosts(sentry, tree, content);
         struct verdict verdict = {0};
         if (judge_change(change, content, unseen, &verdict) < 0)
@@ -126,14 +140,16 @@ static void conclude(struct sentry *sentry, struct tree *tree, struct change *ch
                 json_array_append_new(verdict.types, json_string("write_refused"));
         }
         if (verdict.severity == 0) {
-                if (change->how != CHANGE_REFUSED)
+                if (is_unsure)
+                        look_again(sentry, tree, change);
+                else if (change->how != CHANGE_REFUSED)
                         accept(sentry, tree, change, 0);
                 verdict_deinit(&verdict);
                 return;
         }
         char uid[32];
         report_change(sentry, tree, change, &verdict, json_get_string(content, "diff"), uid);
-        if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW &&
+        if (change->zone == ZONE_EDITABLE && verdict.severity <= SEVERITY_LOW && !is_unsure &&
             (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND))
                 accept(sentry, tree, change, 0);
         react(sentry, tree, change, &verdict, uid);
@@ -152,11 +168,23 @@ static int kept_fd(struct sentry *sentry, const struct node *node) {
         return r < 0 ? r : fd_steal(&fd);
 }
 
-static int after_fd(struct sentry *sentry, const struct inspection *inspection) {
+/* What went, or is kept from being opened (by a lease), is judged by what the vault took of it. */
+static int after_fd(struct sentry *sentry, struct inspection *inspection) {
+        const struct change *change = inspection->change;
         if (inspection->from_vault)
-                return kept_fd(sentry, &inspection->change->after);
-        return tree_open_file(inspection->tree, tree_relative(inspection->tree, inspection->change->path),
-                              O_RDONLY | O_NONBLOCK | O_NOCTTY);
+                return kept_fd(sentry, &change->after);
+        int fd = tree_open_file(inspection->tree, tree_relative(inspection->tree, change->path),
+                                O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        if (fd >= 0 || inspection->answered)
+                return fd;
+        int kept = kept_fd(sentry, &change->after);
+        inspection->is_unsure = kept >= 0;
+        return kept >= 0 ? kept : fd;
+}
+
+/* The assayer died twice over it, or it could not be opened: that is what is known of its content. */
+static json_t *content_unreadable(void) {
+        return json_pack("{s:[{s:s,s:s}]}", "indicators", "id", "assay_failed", "detail", "");
 }
 
 static void forget_path(struct inspections *inspections, struct inspection *inspection) {
@@ -185,14 +213,30 @@ static void finish(struct sentry *sentry, struct inspection *inspection, const j
                 inspection_free(inspection);
                 return;
         }
-        conclude(sentry, inspection->tree, inspection->change, content);
+        json_auto_t *unreadable = content ? NULL : content_unreadable();
+        conclude(sentry, inspection->tree, inspection->change, content ?: unreadable, inspection->is_unsure);
         inspection_free(inspection);
 }
 
+static bool is_gone_or_held(int error) {
+        return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EBUSY;
+}
+
+static void cannot_be_sent(struct sentry *sentry, struct inspection *inspection, int error) {
+        if (inspection->answered || !is_gone_or_held(error)) {
+                finish(sentry, inspection, NULL);
+                return;
+        }
+        unlink_inspection(sentry->inspections, inspection);
+        look_again(sentry, inspection->tree, inspection->change);
+        inspection_free(inspection);
+}
+
+/* -EAGAIN: the assayer has enough to do. -EBUSY: somebody holds a lease on the file. */
 static int send_inspection(struct sentry *sentry, struct inspection *inspection) {
         _cleanup_(fd_closep) int after = after_fd(sentry, inspection);
         if (after < 0)
-                return after;
+                return after == -EAGAIN ? -EBUSY : after;
         _cleanup_(fd_closep) int before = kept_fd(sentry, &inspection->change->before);
         const char *name = strrchr(inspection->change->path, '/') + 1;
         json_auto_t *body = json_pack("{s:s,s:I,s:o,s:s,s:b,s:b}", "type", "assay", "id",
@@ -208,7 +252,7 @@ static int send_hosts_task(struct sentry *sentry, struct hosts_task *task) {
         _cleanup_(fd_closep) int fd =
                 tree_open_file(task->tree, task->relative, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         if (fd < 0)
-                return fd;
+                return fd == -EAGAIN ? -EBUSY : fd;
         task->id = ++sentry->inspections->next_id;
         const char *slash = strrchr(task->relative, '/');
         json_auto_t *body = json_pack("{s:s,s:I,s:o}", "type", "hosts", "id", (json_int_t)task->id, "name",
@@ -253,7 +297,7 @@ static void pump(struct sentry *sentry) {
                 if (r == -EAGAIN)
                         return;
                 if (r < 0) {
-                        finish(sentry, i, NULL);
+                        cannot_be_sent(sentry, i, r);
                         continue;
                 }
                 i->is_sent = true;
@@ -351,7 +395,7 @@ int inspect_change(struct sentry *sentry, struct tree *tree, struct change *chan
         }
         if (needs_content(change))
                 return submit(sentry, &(struct inspection){.tree = tree, .change = change});
-        conclude(sentry, tree, change, NULL);
+        conclude(sentry, tree, change, NULL, false);
         change_free(change);
         return 0;
 }
@@ -483,6 +527,43 @@ static void inspect_below(struct sentry *sentry, const struct observation *obser
         tree_visit_below(sentry, observation->tree, observation->relative, inspect_entry, &above);
 }
 
+/*
+ * Somebody holds a lease (fcntl(2) F_SETLEASE) on it, which he is told to give up by our attempt to open it, and need
+ * not for 45 s. One who shares files gives it up at once; who does not wants it unread.
+ */
+static int inspect_leased(struct sentry *sentry, const struct observation *observation) {
+        struct tree *tree = observation->tree;
+        if (observation->n_tries < LEASE_TRIES) {
+                struct observation again = *observation;
+                again.n_tries++;
+                again.what &= ~(unsigned)(FILE_CLOSED | FILE_ATTRIBUTES | FILE_REMOVED);
+                again.what |= FILE_MODIFIED;
+                intake_again(sentry, &again);
+                return 0;
+        }
+        struct change *change = change_at(observation, CHANGE_SEEN);
+        if (!change)
+                return -ENOMEM;
+        _cleanup_(fd_closep) int fd = tree_open_file(tree, observation->relative, O_PATH);
+        int r = catalog_get(sentry->catalog, tree->id, observation->relative, &change->before);
+        if ((r < 0 && r != -ENOENT) || fd < 0 || node_stat(fd, "", &change->after) < 0) {
+                change_free(change);
+                return 0; /* gone by now, which is an event of its own */
+        }
+        change->difference = node_compare(&change->before, &change->after) | NODE_CONTENT;
+        change->tree = tree->config->path;
+        change->zone = profile_zone(tree->profile, observation->relative);
+        if (change->zone == ZONE_IGNORED) {
+                change_free(change);
+                return 0;
+        }
+        json_auto_t *unreadable = content_unreadable();
+        if (!notes_has(sentry, tree, observation->relative, &change->after))
+                conclude(sentry, tree, change, unreadable, true);
+        change_free(change);
+        return 0;
+}
+
 int inspect(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         const char *relative = observation->relative;
@@ -500,6 +581,8 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
                 flags |= BASELINE_FORCE;
         struct change *change = NULL;
         int r = baseline_examine(&baseline, &tree->baseline, relative, flags, &change);
+        if (r == -EAGAIN)
+                return inspect_leased(sentry, observation);
         if (r < 0) {
                 tree->is_behind = true;
                 return r;
@@ -517,12 +600,6 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
                 return 0;
         }
         return inspect_change(sentry, tree, change);
-}
-
-/* The assayer died twice over it: that is what is known of its content. */
-static json_t *content_unreadable(void) {
-        return json_pack("{s:[{s:s,s:s}]}", "indicators", "id", "assay_failed", "detail",
-                         "the content could not be examined");
 }
 
 static struct hosts_task *hosts_task_by_id(struct inspections *inspections, uint64_t id) {
@@ -544,6 +621,24 @@ static void hosts_answer(struct sentry *sentry, uint64_t id, const json_t *messa
         hosts_task_done(sentry, task);
 }
 
+/*
+ * Was the content examined that was hashed? A writer can be quicker than the assayer, and a mapping is
+ * stored through without an event. Of a large file only head and tail are examined: there the stat data tells.
+ */
+static bool is_of_change(const struct inspection *inspection, const json_t *message) {
+        const struct node *after = &inspection->change->after;
+        const char *text = json_get_string(message, "digest");
+        struct digest digest;
+        if (text)
+                return digest_parse(text, &digest) == 0 && digest_equal(&digest, &after->digest);
+        _cleanup_(node_deinit) struct node now = NODE_INIT;
+        _cleanup_(fd_closep) int fd = tree_open_file(
+                inspection->tree, tree_relative(inspection->tree, inspection->change->path), O_PATH);
+        return inspection->from_vault || (fd >= 0 && node_stat(fd, "", &now) == 0 &&
+                                          now.inode == after->inode && now.size_bytes == after->size_bytes &&
+                                          now.mtime_ns == after->mtime_ns && now.ctime_ns == after->ctime_ns);
+}
+
 void inspect_answer(struct sentry *sentry, const json_t *message) {
         struct inspections *inspections = sentry->inspections;
         const char *type = json_get_string(message, "type");
@@ -555,6 +650,8 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
                 while (inspection && inspection->id != id)
                         inspection = inspection->next;
                 json_t *content = json_object_get(message, "content");
+                if (inspection && !is_of_change(inspection, message))
+                        inspection->is_unsure = true;
                 bool names_hosts = json_array_size(json_object_get(content, "new_hosts")) > 0;
                 if (inspection && names_hosts && inspection->tree->n_hosts_left && !inspection->answered) {
                         inspection->content = json_incref(content);
@@ -562,8 +659,9 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
                         inspections->n_sent--;
                         inspection->is_sent = false;
                         inspection->n_attempts = ATTEMPTS_MAX;
-                } else if (inspection)
+                } else if (inspection) {
                         finish(sentry, inspection, content);
+                }
         }
         pump(sentry);
 }

@@ -26,6 +26,7 @@ struct pending {
         char *relative;
         unsigned what;
         unsigned n_closes;
+        unsigned n_tries;
         uint64_t first_ns, last_ns; /* monotonic */
         struct actor *actor;
         UT_hash_handle hh;
@@ -57,6 +58,7 @@ static void look(struct sentry *sentry, const struct pending *pending) {
                                 .relative = pending->relative,
                                 .what = pending->what,
                                 .n_closes = pending->n_closes,
+                                .n_tries = pending->n_tries,
                                 .monotonic_ns = pending->last_ns,
                                 .actor = pending->actor,
                         });
@@ -207,6 +209,26 @@ void intake_event(const struct file_event *event, void *userdata) {
                 pending->actor = process_table_actor(sentry->processes, event->pid);
         if (HASH_COUNT(intake->pending) > PENDING_MAX)
                 look_at_due(sentry, true);
+}
+
+void intake_again(struct sentry *sentry, const struct observation *observation) {
+        struct intake *intake = sentry->intake;
+        const char *root = observation->tree->config->path;
+        _cleanup_(freep) char *path = NULL;
+        if (asprintf(&path, "%s%s%s", strcmp(root, "/") ? root : "", *observation->relative ? "/" : "",
+                     observation->relative) < 0)
+                return;
+        struct pending *pending = pending_for(intake, observation->tree, path);
+        if (!pending)
+                return;
+        pending->what |= observation->what;
+        pending->n_tries = observation->n_tries;
+        pending->last_ns = clock_monotonic_ns(&clock_system);
+        if (!pending->first_ns)
+                pending->first_ns = pending->last_ns;
+        if (!pending->actor && observation->actor)
+                pending->actor = actor_copy(observation->actor);
+        sd_event_source_set_enabled(intake->batch, SD_EVENT_ONESHOT);
 }
 
 void intake_flush(struct sentry *sentry) {

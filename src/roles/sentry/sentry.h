@@ -137,10 +137,14 @@ int tree_visit_below(struct sentry *sentry, struct tree *tree, const char *relat
 int tree_open_file(const struct tree *tree, const char *relative, int flags);
 bool tree_directory_is_empty(const struct tree *tree, const char *relative);
 
+struct observation;
+
 /* intake.c */
 int intake_new(struct sentry *sentry, struct intake **ret_intake);
 struct intake *intake_free(struct intake *intake);
 void intake_event(const struct file_event *event, void *sentry);
+/* Has a path looked at once more, a moment later. */
+void intake_again(struct sentry *sentry, const struct observation *observation);
 /* Looks at everything joined so far, now. */
 void intake_flush(struct sentry *sentry);
 size_t intake_count(const struct intake *intake);
@@ -154,6 +158,7 @@ struct observation {
         uint64_t monotonic_ns;
         const struct actor *actor; /* borrowed; NULL: unknown */
         bool refused;
+        unsigned n_tries;      /* how often it could not be looked at */
         struct sentry *sentry; /* set where it is passed on by a callback */
 };
 int inspections_new(struct sentry *sentry, struct inspections **ret_inspections);
