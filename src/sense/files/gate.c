@@ -32,7 +32,7 @@
 #define N_FILE_BUCKETS   1024
 #define THREAD_NICE      (-10)
 #define TRIES            20 /* then the decider goes on */
-#define PATIENT_TRIES    100
+#define PATIENT_TRIES    10
 #define PATIENT_PAUSE_US 500
 
 #define THREAD_STACK ((size_t)256 << 10)
@@ -276,15 +276,10 @@ static bool find_path(struct gate *gate, int fd, size_t *ret_index, char **ret_p
 /* Without the lock: the policy may take its time. */
 static bool decide(struct gate *gate, const struct slot *slot) {
         _cleanup_(freep) char *path = NULL;
-        struct intent intent = {true, slot->is_create, slot->is_certain, false};
-        if (slot->is_early)
-                intent = read_intent(slot->tid, PATIENT_TRIES, PATIENT_PAUSE_US);
-        if (!intent.is_write)
-                return true;
         struct gate_request request = {.pid = process_of_thread(slot->tid),
                                        .tree = SIZE_MAX,
-                                       .is_create = intent.is_create,
-                                       .is_certain = intent.is_certain};
+                                       .is_create = slot->is_create,
+                                       .is_certain = slot->is_certain};
         if (slot->fd >= 0 && !find_path(gate, slot->fd, &request.tree, &path))
                 return true;
         request.path = path;
@@ -307,6 +302,23 @@ static void count_write(struct gate *gate, const struct slot *slot, bool allow) 
         gate->counters.n_uncertain += !slot->is_certain;
 }
 
+/* Back to the end of the queue. Its deadline begins anew: who has not gone to sleep does not wait for us. */
+static void put_back(struct gate *gate, struct slot *slot) {
+        slot->asked_ns = clock_monotonic_ns(&clock_system);
+        slot->number = ++gate->next_number;
+        slot->state = SLOT_ASKED;
+}
+
+/* Looks again at one that was too early. False: it still is. Without the lock. */
+static bool look_again(struct slot *slot, bool *ret_is_write) {
+        struct intent intent = read_intent(slot->tid, PATIENT_TRIES, PATIENT_PAUSE_US);
+        *ret_is_write = intent.is_write;
+        slot->is_create = intent.is_create;
+        slot->is_certain = intent.is_certain;
+        slot->is_early = intent.is_early;
+        return !intent.is_early;
+}
+
 static void *run_decider(void *userdata) {
         struct gate *gate = userdata;
         (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICE);
@@ -319,8 +331,13 @@ static void *run_decider(void *userdata) {
                 }
                 slot->state = SLOT_DECIDING;
                 pthread_mutex_unlock(&gate->lock);
-                bool allow = decide(gate, slot);
+                bool is_write = true, is_seen = !slot->is_early || look_again(slot, &is_write);
+                bool allow = is_seen && (!is_write || decide(gate, slot));
                 pthread_mutex_lock(&gate->lock);
+                if (!is_seen && slot->state == SLOT_DECIDING) {
+                        put_back(gate, slot);
+                        continue;
+                }
                 if (slot->state == SLOT_DECIDING)
                         answer(gate, slot->fd, allow);
                 count_write(gate, slot, allow && slot->state == SLOT_DECIDING);
