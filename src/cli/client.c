@@ -71,6 +71,8 @@ static int take_line(struct client *client, json_t *body, client_line line, void
                 return -1;
         progress_end(&client->progress);
         const json_t *whole = join_parts(client, data, more);
+        if (whole)
+                finding_expand((json_t *)whole);
         int status = whole && line ? line(whole, userdata) : -1;
         if (whole && whole == client->parts) {
                 json_decref(client->parts);

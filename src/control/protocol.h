@@ -15,7 +15,8 @@
  * stands in "detail".
  *
  * A FINDING larger than a packet goes as {"type":"line","data":F,"more":true}, then its updates
- * (same finding_info.uid) as further lines, the last without "more": finding_merge() joins them.
+ * (same finding_info.uid) as further lines, the last without "more": finding_merge() joins them. Evidences
+ * hold only what an earlier one does not say: finding_expand() makes them whole.
  * A served finding has metadata.sequence (index of its newest entry), metadata.first_sequence, and
  * unmapped.actions: [{"uid","name","file":{"path"},"result","verified","undo","detail","time","sequence"}].
  */

@@ -14,6 +14,7 @@
 #include "base/message.h"
 #include "drill/guard.h"
 #include "drill/scratch.h"
+#include "event/finding.h"
 #include "event/json.h"
 #include "ledger/ledger.h"
 #include "ledger/verify.h"
@@ -140,8 +141,9 @@ static int read_findings(struct rehearsal *rehearsal) {
         int r = message_receive(rehearsal->watch_fd, &message);
         if (r < 0)
                 return r;
-        const json_t *finding = json_object_get(message.body, "data"), *evidence;
+        json_t *finding = json_object_get(message.body, "data"), *evidence;
         size_t i;
+        finding_expand(finding);
         json_array_foreach (json_object_get(finding, "evidences"), i, evidence)
                 for (size_t p = 0; p < ARRAY_SIZE(rehearsal->plants); p++)
                         look_at_evidence(&rehearsal->plants[p], finding, evidence);

@@ -53,6 +53,26 @@ struct actor *actor_copy(const struct actor *actor) {
         return copy;
 }
 
+static bool same_string(const char *a, const char *b) {
+        return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool process_equal(const struct process *a, const struct process *b) {
+        return a->pid == b->pid && a->start_ns == b->start_ns && a->uid == b->uid &&
+               a->login_uid == b->login_uid && a->session == b->session &&
+               same_string(a->executable, b->executable) && same_string(a->command_line, b->command_line) &&
+               same_string(a->user, b->user);
+}
+
+bool actor_equal(const struct actor *a, const struct actor *b) {
+        if (a->n_processes != b->n_processes)
+                return false;
+        for (size_t i = 0; i < a->n_processes; i++)
+                if (!process_equal(&a->processes[i], &b->processes[i]))
+                        return false;
+        return true;
+}
+
 static json_t *process_encode(const struct process *process) {
         json_t *object = json_pack("{s:I}", "pid", (json_int_t)process->pid);
         if (process->command_line)

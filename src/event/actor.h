@@ -9,6 +9,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,6 +43,7 @@ struct actor *actor_new(void);
 struct actor *actor_free(struct actor *actor);
 DEFINE_CLEANUP(struct actor *, actor_free);
 struct actor *actor_copy(const struct actor *actor);
+bool actor_equal(const struct actor *a, const struct actor *b);
 
 /* OCSF Actor object: {"process": {pid, cmd_line, file, user, session, parent_process …}}. */
 json_t *actor_encode(const struct actor *actor);

@@ -165,7 +165,83 @@ static json_t *file_encode(const struct change *change) {
         return file;
 }
 
-int finding_add_change(json_t *finding, const struct change *change, const json_t *reasons,
+static bool is_inherited(const char *key) {
+        return strcmp(key, "diff") && strcmp(key, "diff_truncated");
+}
+
+/* Whether `object` has every member that it would else inherit, and its objects have, too. */
+static bool covers(const json_t *object, const json_t *like) {
+        const char *key;
+        json_t *value;
+        json_object_foreach ((json_t *)like, key, value) {
+                const json_t *own = json_object_get(object, key);
+                if (is_inherited(key) &&
+                    (!own || (json_is_object(own) && json_is_object(value) && !covers(own, value))))
+                        return false;
+        }
+        return true;
+}
+
+static void leave_out(json_t *object, const json_t *like) {
+        void *next;
+        const char *key;
+        json_t *value;
+        json_object_foreach_safe(object, next, key, value) {
+                json_t *known = json_object_get(like, key);
+                if (!is_inherited(key))
+                        continue;
+                if (json_equal(value, known))
+                        json_object_del(object, key);
+                else if (json_is_object(value) && json_is_object(known)) {
+                        json_t *rest = json_copy(value);
+                        leave_out(rest, known);
+                        json_object_set_new(object, key, rest);
+                }
+        }
+}
+
+static void shorten(json_t *evidence, const json_t *evidences) {
+        size_t n = json_array_size(evidences);
+        json_int_t i = n ? json_get_integer(json_array_get(evidences, n - 1), "like", (json_int_t)n - 1) : 0;
+        const json_t *like = json_array_get(evidences, (size_t)i);
+        if (!like || !covers(evidence, like))
+                return;
+        leave_out(evidence, like);
+        json_object_set_new(evidence, "like", json_integer(i));
+}
+
+/* `over` laid over `like`, which is shared as far as it shows through. */
+static json_t *overlay(const json_t *like, const json_t *over) {
+        json_t *whole = json_copy((json_t *)like);
+        const char *key;
+        json_t *value;
+        json_object_del(whole, "diff");
+        json_object_del(whole, "diff_truncated");
+        json_object_foreach ((json_t *)over, key, value) {
+                const json_t *known = json_object_get(like, key);
+                if (json_is_object(value) && json_is_object(known))
+                        json_object_set_new(whole, key, overlay(known, value));
+                else
+                        json_object_set(whole, key, value);
+        }
+        return whole;
+}
+
+void finding_expand(json_t *finding) {
+        json_t *evidences = json_object_get(finding, "evidences");
+        size_t i;
+        json_t *evidence;
+        json_array_foreach (evidences, i, evidence) {
+                json_int_t like = json_get_integer(evidence, "like", -1);
+                if (like < 0 || (size_t)like >= i)
+                        continue;
+                json_t *whole = overlay(json_array_get(evidences, (size_t)like), evidence);
+                json_object_del(whole, "like");
+                json_array_set_new(evidences, i, whole);
+        }
+}
+
+int finding_add_change(json_t *finding, const struct change *change, json_t *actor, json_t *reasons,
                        const char *diff) {
         json_t *unmapped = json_object_get(finding, "unmapped");
         json_int_t n = json_get_integer(unmapped, "n_files", 0);
@@ -181,12 +257,13 @@ int finding_add_change(json_t *finding, const struct change *change, const json_
         if (!data)
                 return -ENOMEM;
         if (reasons)
-                json_object_set(data, "reasons", (json_t *)reasons);
+                json_object_set(data, "reasons", reasons);
         if (diff)
                 json_object_set_new(data, "diff", json_string(diff));
         json_t *evidence = json_pack("{s:o,s:o}", "file", file_encode(change), "data", data);
-        if (change->actor && change->actor->n_processes)
-                json_object_set_new(evidence, "actor", actor_encode(change->actor));
+        if (actor)
+                json_object_set(evidence, "actor", actor);
+        shorten(evidence, evidences);
         return json_array_append_new(evidences, evidence) < 0 ? -ENOMEM : 0;
 }
 
@@ -201,6 +278,20 @@ static void merge_strings(json_t *finding, const json_t *update) {
                         finding_add_technique(finding, attack_uid(value));
 }
 
+static void merge_evidences(json_t *evidences, const json_t *more) {
+        size_t i, n = json_array_size(evidences);
+        json_t *value;
+        json_array_foreach (more, i, value) {
+                json_int_t like = json_get_integer(value, "like", -1);
+                if (n + i >= FINDING_EVIDENCES_MAX)
+                        return;
+                json_t *copy = json_copy(value);
+                if (like >= 0)
+                        json_object_set_new(copy, "like", json_integer((json_int_t)n + like));
+                json_array_append_new(evidences, copy);
+        }
+}
+
 int finding_merge(json_t *finding, const json_t *update) {
         const char *a = finding_uid(finding), *b = finding_uid(update);
         if (!a || !b || strcmp(a, b))
@@ -208,12 +299,7 @@ int finding_merge(json_t *finding, const json_t *update) {
 
         merge_strings(finding, update);
         finding_raise(finding, finding_severity(update));
-        json_t *evidences = json_object_get(finding, "evidences");
-        size_t i;
-        json_t *value;
-        json_array_foreach (json_object_get(update, "evidences"), i, value)
-                if (json_array_size(evidences) < FINDING_EVIDENCES_MAX)
-                        json_array_append(evidences, value);
+        merge_evidences(json_object_get(finding, "evidences"), json_object_get(update, "evidences"));
 
         json_t *info = json_object_get(finding, "finding_info");
         const json_t *update_info = json_object_get(update, "finding_info");
@@ -226,6 +312,7 @@ int finding_merge(json_t *finding, const json_t *update) {
         json_int_t n =
                 json_get_integer(unmapped, "n_files", 0) + json_get_integer(update_unmapped, "n_files", 0);
         const char *key;
+        json_t *value;
         json_object_foreach ((json_t *)update_unmapped, key, value)
                 json_object_set(unmapped, key, value);
         json_object_set_new(unmapped, "n_files", json_integer(n));

@@ -11,6 +11,10 @@
  * `metadata.sequence` (the ledger index) is added by whoever serves it, since an entry
  * cannot hold its own index. An update (activity_id 2) carries only what is new;
  * finding_merge() folds it into the finding it belongs to.
+ *
+ * An evidence that resembles an earlier one of the same object holds only what differs, and "like":i: the index
+ * of the one it resembles, which is whole itself. Members, at every depth, are those of evidences[i] where
+ * they are not given; "diff" and "diff_truncated" are never inherited. finding_expand() makes all whole.
  */
 #pragma once
 
@@ -42,12 +46,18 @@ void finding_add_type(json_t *finding, const char *type);
 void finding_add_technique(json_t *finding, const char *technique);
 void finding_raise(json_t *finding, enum severity severity);
 
-/* Adds one changed file. `diff` (valid UTF-8) may be NULL; `reasons` is an array of strings or NULL
- * (borrowed). */
-int finding_add_change(json_t *finding, const struct change *change, const json_t *reasons, const char *diff);
+/*
+ * Adds one changed file, told as shortly as its predecessor allows. `actor` (actor_encode()), `reasons` (array of
+ * strings) and `diff` (valid UTF-8) are borrowed and may be NULL.
+ */
+int finding_add_change(json_t *finding, const struct change *change, json_t *actor, json_t *reasons,
+                       const char *diff);
 
-/* Folds an update into the finding with the same uid. Returns 0 or -EINVAL. */
+/* Folds an update into the finding with the same uid, both expanded or neither. Returns 0 or -EINVAL. */
 int finding_merge(json_t *finding, const json_t *update);
+
+/* Makes every evidence whole, in place; what they have in common is shared between them and not to be altered. */
+void finding_expand(json_t *finding);
 
 const char *finding_uid(const json_t *finding);
 enum severity finding_severity(const json_t *finding);

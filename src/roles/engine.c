@@ -11,16 +11,19 @@
 #include "base/clock.h"
 #include "base/message.h"
 #include "cli/output.h"
+#include "event/finding.h"
 #include "event/json.h"
 #include "ledger/ledger.h"
 #include "roles/engine/engine.h"
 
 static void print_news(struct engine *engine, const json_t *news) {
-        if (engine->context->json) {
-                output_json(stdout, news);
-        } else {
-                finding_print(stdout, news, output_colour(stdout));
-        }
+        json_auto_t *whole = json_copy((json_t *)news);
+        json_object_set_new(whole, "evidences", json_copy(json_object_get(news, "evidences")));
+        finding_expand(whole);
+        if (engine->context->json)
+                output_json(stdout, whole);
+        else
+                finding_print(stdout, whole, output_colour(stdout));
         fflush(stdout);
 }
 

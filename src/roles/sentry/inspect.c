@@ -359,7 +359,10 @@ static int submit(struct sentry *sentry, const struct inspection *like) {
         return 0;
 }
 
+/* An empty file that was not there before has nothing to say. */
 static bool needs_content(const struct change *change) {
+        if (change->after.size_bytes == 0 && !node_exists(&change->before))
+                return false;
         return change->how != CHANGE_REFUSED && S_ISREG(change->after.mode) &&
                (change->difference & (NODE_EXISTENCE | NODE_TYPE | NODE_CONTENT));
 }

@@ -35,7 +35,9 @@ struct group {
         const struct tree *tree;
         enum group_kind kind;
         bool is_critical;
-        struct actor *actor; /* of its first change; NULL: unknown */
+        struct actor *actor;  /* of its first change; NULL: unknown */
+        struct actor *latest; /* of its latest, and how that is written */
+        json_t *latest_json;
         bool is_web;
         uint64_t begin_ns, last_ns; /* monotonic */
         json_t *update;             /* gathered and not sent; NULL: nothing */
@@ -71,12 +73,19 @@ int reports_new(struct sentry *sentry, struct reports **ret_reports) {
         return 0;
 }
 
+static void group_deinit(struct group *group) {
+        actor_free(group->actor);
+        actor_free(group->latest);
+        json_decref(group->latest_json);
+        *group = (struct group){0};
+}
+
 struct reports *reports_free(struct reports *reports) {
         if (!reports)
                 return NULL;
         for (size_t i = 0; i < GROUPS_MAX; i++) {
-                actor_free(reports->groups[i].actor);
                 json_decref(reports->groups[i].update);
+                group_deinit(&reports->groups[i]);
         }
         sd_event_source_disable_unref(reports->timer);
         free(reports);
@@ -117,8 +126,7 @@ static void group_flush(struct sentry *sentry, struct group *group) {
 
 static void group_close(struct sentry *sentry, struct group *group) {
         group_flush(sentry, group);
-        actor_free(group->actor);
-        *group = (struct group){0};
+        group_deinit(group);
 }
 
 void reports_flush(struct sentry *sentry) {
@@ -255,15 +263,29 @@ static int group_add(struct sentry *sentry, struct group *group, const struct ve
         return r;
 }
 
+/* The same hand does many things: it is written down once. Borrowed; NULL: unknown. */
+static json_t *group_encode(struct group *group, const struct actor *actor) {
+        if (!actor || !actor->n_processes)
+                return NULL;
+        if (!group->latest || !actor_equal(group->latest, actor)) {
+                actor_free(group->latest);
+                json_decref(group->latest_json);
+                group->latest = actor_copy(actor);
+                group->latest_json = actor_encode(actor);
+        }
+        return group->latest_json;
+}
+
 struct change_evidence {
         const struct change *change;
-        const json_t *reasons;
+        json_t *actor, *reasons;
         const char *diff;
 };
 
 static int add_change(json_t *finding, const void *what) {
         const struct change_evidence *evidence = what;
-        return finding_add_change(finding, evidence->change, evidence->reasons, evidence->diff);
+        return finding_add_change(finding, evidence->change, evidence->actor, evidence->reasons,
+                                  evidence->diff);
 }
 
 int report_change(struct sentry *sentry, const struct tree *tree, const struct change *change,
@@ -282,7 +304,8 @@ int report_change(struct sentry *sentry, const struct tree *tree, const struct c
         if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND)
                 notes_add(sentry, tree, tree_relative(tree, change->path), group->uid, &change->after,
                           change->time_ns);
-        struct change_evidence evidence = {change, verdict->reasons, diff};
+        struct change_evidence evidence = {change, group_encode(group, change->actor), verdict->reasons,
+                                           diff};
         return group_add(sentry, group, verdict, add_change, &evidence);
 }
 
