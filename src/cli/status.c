@@ -114,6 +114,16 @@ static void print_keeping(const json_t *status) {
                 print_label(_("Vault"));
                 printf(_("%s of %s used, %lld objects, %s free on the disk\n"), stored, budget,
                        (long long)json_get_integer(vault, "n_objects", 0), room);
+                if (json_object_get(vault, "evidence_bytes")) {
+                        size_of(vault, "evidence_bytes", stored);
+                        print_label("");
+                        printf(_("of it evidence: %s\n"), stored);
+                }
+                if (json_get_integer(vault, "complete_since", 0)) {
+                        output_time(json_get_integer(vault, "complete_since", 0), time);
+                        print_label("");
+                        printf(_("past approved states are complete since %s\n"), time);
+                }
                 if (json_is_true(json_object_get(vault, "full"))) {
                         print_label("");
                         puts(_("FULL: new content is not kept. Raise vault.budget or make room"));

@@ -41,7 +41,8 @@ enum protocol_answerer {
  *             "trees":[{"path","protect","profile","respond","state":"armed|baseline|missing|degraded",
  *                       "reason":"why it is not armed"?,"n_files","n_bytes",
  *                       "swept"(time of the last sweep),"release":NAME?}],
- *             "vault":{"n_objects","stored_bytes","raw_bytes","budget_bytes","free_bytes","full":bool},
+ *             "vault":{"n_objects","stored_bytes","raw_bytes","budget_bytes","free_bytes",
+ *             "evidence_bytes","complete_since":ms (past states; 0: all),"full":bool},
  *             "ledger":{"size","checkpoint"(time of the newest)},
  *             "findings":{"Critical":N,"High":N,"Medium":N,"Low":N,"Informational":N} of the last 24 h,
  *             "held":[{"pid","command","finding"}], "dropped":{"counter name":N}}

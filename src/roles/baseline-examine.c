@@ -62,7 +62,7 @@ static int look_closely(struct examination *examination, int parent_fd, const ch
         };
         int r = look_at(&looker, parent_fd, name, after);
         if (r == 0 && looker.store_error == -ENOSPC && examination->may_collect &&
-            baseline_collect(examination->baseline, looker.unkept_bytes) == 0) {
+            baseline_make_room(examination->baseline, looker.unkept_bytes) == 0) {
                 looker.n_unkept = 0;
                 r = look_at(&looker, parent_fd, name, after);
         }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "roles/baseline-run.h"
 #include "sense/files/walk.h"
+#include "vault/retention.h"
 
 #define ROWS_PER_COMMIT 50000
 
@@ -258,12 +259,12 @@ static int take(struct run *run) {
         return r;
 }
 
-static bool is_claimed(const struct digest *digest, void *userdata) {
-        return catalog_claims(userdata, digest);
-}
-
-int baseline_collect(const struct baseline *baseline, uint64_t wanted_bytes) {
-        return store_collect(baseline->store, wanted_bytes, is_claimed, baseline->catalog);
+int baseline_make_room(const struct baseline *baseline, uint64_t wanted_bytes) {
+        if (baseline->make_room)
+                return baseline->make_room(wanted_bytes, baseline->userdata);
+        const struct retention retention = {.store = baseline->store, .catalog = baseline->catalog};
+        int r = retention_collect(&retention, wanted_bytes, clock_wall_ns(baseline_clock(baseline)), NULL);
+        return r < 0 ? r : 0;
 }
 
 /* Everything is approved now, so that what is not can make room for what found none. */
@@ -273,7 +274,7 @@ static int keep_the_rest(const struct run *run, struct baseline_result *result) 
         uint64_t wanted_bytes = 0;
         for (unsigned i = 0; i < run->n_threads; i++)
                 wanted_bytes += run->lookers[i].unkept_bytes;
-        int r = baseline_collect(run->baseline, wanted_bytes);
+        int r = baseline_make_room(run->baseline, wanted_bytes);
         if (r < 0)
                 return r == -ENOSPC ? 0 : r;
         tree.check_kept = true;

@@ -31,7 +31,10 @@ struct baseline {
         struct catalog *catalog;
         struct store *store;       /* NULL: no tree is mirrored */
         const struct clock *clock; /* NULL: the system's */
-        unsigned n_threads;        /* 0: one per processor */
+        /* Makes room in the store when it is full; NULL: baseline_make_room() knows of no evidence. */
+        int (*make_room)(uint64_t wanted_bytes, void *userdata);
+        void *userdata;     /* for make_room() */
+        unsigned n_threads; /* 0: one per processor */
 };
 
 struct baseline_progress {
@@ -87,11 +90,8 @@ enum baseline_flags {
 int baseline_examine(const struct baseline *baseline, const struct baseline_tree *tree,
                      const char *relative_path, unsigned flags, struct change **ret_change);
 
-/*
- * Makes room in the store: what no approved state, present or past, claims goes, oldest first. The others
- * here call it when the store is full. Returns 0 or -ENOSPC.
- */
-int baseline_collect(const struct baseline *baseline, uint64_t wanted_bytes);
+/* Makes room in the store, as retention_collect() does. The others here call it when the store is full. */
+int baseline_make_room(const struct baseline *baseline, uint64_t wanted_bytes);
 
 /* Counts regular files and their bytes, for a progress bar. */
 int baseline_count(const struct baseline *baseline, const struct baseline_tree *tree, uint64_t *ret_files,

@@ -54,7 +54,12 @@ static const char *const statements[N_STATEMENTS] = {
                         ")SELECT directory,name,?3,?4,release,from_ns," NODE_COLUMNS
                         " FROM node WHERE directory=?1 AND name=?2",
         [NODE_DELETE] = "DELETE FROM node WHERE directory=? AND name=?",
-        [HISTORY_FORGET] = "DELETE FROM history WHERE until_ns<?",
+        [HISTORY_FORGET] = "DELETE FROM history WHERE until_ns<?1 AND(?2 OR release=0)",
+        [HISTORY_SURPLUS] =
+                "SELECT until_ns+1 FROM history WHERE release=0 ORDER BY until_ns DESC LIMIT 1 OFFSET ?",
+        [FORGOTTEN_NOTE] = "INSERT INTO forgotten VALUES(?1,?2)ON CONFLICT DO UPDATE SET "
+                           "before_ns=max(before_ns,?2)",
+        [FORGOTTEN_GET] = "SELECT max(before_ns) FROM forgotten WHERE what>=?",
         [RELEASE_ADD] = "INSERT INTO release(tree,uid,name,kind,begin_ns)VALUES(?,?,?,?,?)",
         [RELEASE_END] = "UPDATE release SET end_ns=?2 WHERE id=?1",
         /* What came and went within the release is no part of what it did. */
@@ -72,10 +77,10 @@ static const char *const statements[N_STATEMENTS] = {
         [RELEASE_FIND] = "SELECT * FROM release WHERE uid=?1 OR name=?1 ORDER BY id DESC LIMIT 1",
         [RELEASE_GET] = "SELECT * FROM release WHERE id=?",
         [RELEASE_LIST] = "SELECT * FROM release ORDER BY id",
-        [CLAIMS] = "SELECT digest FROM node WHERE digest IS NOT NULL UNION ALL "
-                   "SELECT xattr_digest FROM node WHERE xattr_digest IS NOT NULL UNION ALL "
-                   "SELECT digest FROM history WHERE digest IS NOT NULL UNION ALL "
-                   "SELECT xattr_digest FROM history WHERE xattr_digest IS NOT NULL",
+        [CLAIMS] = "SELECT digest,0,0 FROM node WHERE digest IS NOT NULL UNION ALL "
+                   "SELECT xattr_digest,0,0 FROM node WHERE xattr_digest IS NOT NULL UNION ALL "
+                   "SELECT digest,until_ns,release FROM history WHERE digest IS NOT NULL UNION ALL "
+                   "SELECT xattr_digest,until_ns,release FROM history WHERE xattr_digest IS NOT NULL",
         [HOST_ADD] = "INSERT OR IGNORE INTO host(tree,name)VALUES(?,?)",
         [HOST_FIND] = "SELECT 1 FROM host WHERE tree=? AND name=?",
 };

@@ -30,6 +30,9 @@ enum statement {
         NODE_RETIRE,
         NODE_DELETE,
         HISTORY_FORGET,
+        HISTORY_SURPLUS,
+        FORGOTTEN_NOTE,
+        FORGOTTEN_GET,
         RELEASE_ADD,
         RELEASE_END,
         RELEASE_NET,
@@ -41,6 +44,12 @@ enum statement {
         HOST_ADD,
         HOST_FIND,
         N_STATEMENTS,
+};
+
+struct claim {
+        uint64_t prefix;   /* first eight bytes */
+        uint64_t until_ns; /* when the state ended */
+        enum catalog_claim by;
 };
 
 struct catalog {
@@ -57,8 +66,8 @@ struct catalog {
         int64_t counted_release;
         int64_t counted[3];
 
-        /* First eight bytes of every claimed digest, sorted; made when first asked after a change. */
-        uint64_t *claims;
+        /* Every claimed digest, sorted; made when first asked after a change. */
+        struct claim *claims;
         size_t n_claims;
         bool claims_valid, claims_failed;
 };

@@ -142,14 +142,56 @@ int catalog_list_releases(struct catalog *catalog,
         return r;
 }
 
-int catalog_forget(struct catalog *catalog, uint64_t before_ns) {
-        CATALOG_LOCK(catalog);
+static int forget(struct catalog *catalog, enum catalog_history what, uint64_t before_ns) {
         sqlite3_stmt *forget = database_use(&catalog->database, HISTORY_FORGET);
         if (!forget)
                 return database_errno(&catalog->database);
-        catalog_drop_claims(catalog);
         sqlite3_bind_int64(forget, 1, (int64_t)before_ns);
-        return database_run(forget);
+        sqlite3_bind_int64(forget, 2, what == CATALOG_RELEASED);
+        int r = database_run(forget);
+        if (r < 0 || !sqlite3_changes(catalog->database.handle))
+                return r;
+        sqlite3_stmt *note = database_use(&catalog->database, FORGOTTEN_NOTE);
+        if (!note)
+                return database_errno(&catalog->database);
+        sqlite3_bind_int64(note, 1, what);
+        sqlite3_bind_int64(note, 2, (int64_t)before_ns);
+        return database_run(note);
+}
+
+int catalog_forget(struct catalog *catalog, enum catalog_history what, uint64_t before_ns) {
+        CATALOG_LOCK(catalog);
+        int r = catalog_begin(catalog);
+        if (r < 0)
+                return r == -EALREADY ? -EBUSY : r;
+        r = forget(catalog, what, before_ns);
+        if (r == 0)
+                r = catalog_commit(catalog);
+        else
+                catalog_rollback(catalog);
+        catalog_drop_claims(catalog);
+        return r;
+}
+
+/* The number in the only row; 0: none. */
+static uint64_t read_number(struct catalog *catalog, enum statement which, uint64_t argument) {
+        sqlite3_stmt *statement = database_use(&catalog->database, which);
+        if (!statement)
+                return 0;
+        sqlite3_bind_int64(statement, 1, (int64_t)argument);
+        uint64_t number = database_step(statement) > 0 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+        sqlite3_reset(statement);
+        return number;
+}
+
+uint64_t catalog_forgotten(struct catalog *catalog, enum catalog_history what) {
+        CATALOG_LOCK(catalog);
+        return read_number(catalog, FORGOTTEN_GET, what);
+}
+
+uint64_t catalog_surplus(struct catalog *catalog, uint64_t n) {
+        CATALOG_LOCK(catalog);
+        return read_number(catalog, HISTORY_SURPLUS, n);
 }
 
 void catalog_drop_claims(struct catalog *catalog) {
@@ -164,9 +206,25 @@ static uint64_t digest_prefix(const uint8_t *bytes) {
         return prefix;
 }
 
-static int compare_prefixes(const void *a, const void *b) {
-        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-        return x < y ? -1 : x > y;
+/* Of the claims of one digest the strongest comes first. */
+static int compare_claims(const void *a, const void *b) {
+        const struct claim *x = a, *y = b;
+        if (x->prefix != y->prefix)
+                return x->prefix < y->prefix ? -1 : 1;
+        if (x->by != y->by)
+                return x->by > y->by ? -1 : 1;
+        return x->until_ns > y->until_ns ? -1 : x->until_ns < y->until_ns;
+}
+
+static struct claim column_claim(sqlite3_stmt *statement) {
+        uint64_t until_ns = (uint64_t)sqlite3_column_int64(statement, 1);
+        return (struct claim){
+                .prefix = digest_prefix(sqlite3_column_blob(statement, 0)),
+                .until_ns = until_ns,
+                .by = !until_ns                            ? CLAIMED_NOW
+                      : sqlite3_column_int64(statement, 2) ? CLAIMED_PAST
+                                                           : CLAIMED_UNRELEASED,
+        };
 }
 
 static int read_claims(struct catalog *catalog, sqlite3_stmt *statement) {
@@ -175,7 +233,7 @@ static int read_claims(struct catalog *catalog, sqlite3_stmt *statement) {
         while ((r = database_step(statement)) > 0) {
                 if (catalog->n_claims == capacity) {
                         capacity = capacity ? 2 * capacity : 1024;
-                        uint64_t *claims = reallocarray(catalog->claims, capacity, sizeof(*claims));
+                        struct claim *claims = reallocarray(catalog->claims, capacity, sizeof(*claims));
                         if (!claims) {
                                 r = -ENOMEM;
                                 break;
@@ -183,8 +241,7 @@ static int read_claims(struct catalog *catalog, sqlite3_stmt *statement) {
                         catalog->claims = claims;
                 }
                 if (sqlite3_column_bytes(statement, 0) == DIGEST_BYTES)
-                        catalog->claims[catalog->n_claims++] =
-                                digest_prefix(sqlite3_column_blob(statement, 0));
+                        catalog->claims[catalog->n_claims++] = column_claim(statement);
         }
         sqlite3_reset(statement);
         return r;
@@ -195,21 +252,37 @@ static int load_claims(struct catalog *catalog) {
         sqlite3_stmt *statement = database_use(&catalog->database, CLAIMS);
         int r = statement ? read_claims(catalog, statement) : database_errno(&catalog->database);
         if (r == 0 && catalog->n_claims)
-                qsort(catalog->claims, catalog->n_claims, sizeof(*catalog->claims), compare_prefixes);
+                qsort(catalog->claims, catalog->n_claims, sizeof(*catalog->claims), compare_claims);
         catalog->claims_valid = true;
         catalog->claims_failed = r < 0;
         return r;
 }
 
-bool catalog_claims(struct catalog *catalog, const struct digest *digest) {
+/* The first claim of a prefix. */
+static const struct claim *find_claim(const struct catalog *catalog, uint64_t prefix) {
+        size_t from = 0, to = catalog->n_claims;
+        while (from < to) {
+                size_t middle = from + (to - from) / 2;
+                if (catalog->claims[middle].prefix < prefix)
+                        from = middle + 1;
+                else
+                        to = middle;
+        }
+        return from < catalog->n_claims && catalog->claims[from].prefix == prefix ? &catalog->claims[from]
+                                                                                  : NULL;
+}
+
+enum catalog_claim catalog_claims(struct catalog *catalog, const struct digest *digest,
+                                  uint64_t *ret_until_ns) {
         CATALOG_LOCK(catalog);
         if (!catalog->claims_valid)
                 load_claims(catalog);
         if (catalog->claims_failed)
-                return true;
-        uint64_t prefix = digest_prefix(digest->bytes);
-        return catalog->n_claims &&
-               bsearch(&prefix, catalog->claims, catalog->n_claims, sizeof(prefix), compare_prefixes);
+                return CLAIMED_NOW;
+        const struct claim *claim = find_claim(catalog, digest_prefix(digest->bytes));
+        if (claim && ret_until_ns)
+                *ret_until_ns = claim->until_ns;
+        return claim ? claim->by : CLAIMED_BY_NONE;
 }
 
 static sqlite3_stmt *use_host(struct catalog *catalog, enum statement which, int64_t tree, const char *host) {

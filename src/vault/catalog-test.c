@@ -294,31 +294,69 @@ static void what_is_rolled_back_never_was(void **state) {
         assert_listed(world, "new", "f ");
 }
 
-static bool claims(struct world *world, const char *content) {
+static enum catalog_claim claims(struct world *world, const char *content) {
         struct digest digest;
         digest_bytes(content, strlen(content), &digest);
-        return catalog_claims(world->catalog, &digest);
+        return catalog_claims(world->catalog, &digest, NULL);
 }
 
 static void what_is_or_was_approved_is_claimed(void **state) {
         struct world *world = *state;
         struct node node = file("content");
-        assert_false(claims(world, "old"));
+        assert_int_equal(claims(world, "old"), CLAIMED_BY_NONE);
         approve_file(world, "f", "old", 100);
-        assert_true(claims(world, "old"));
+        assert_int_equal(claims(world, "old"), CLAIMED_NOW);
         approve_file(world, "f", "new", 200);
         digest_bytes("attributes", 10, &node.xattr_digest);
         approve(world, "g", &node, 200, 0);
-        assert_true(claims(world, "old"));
-        assert_true(claims(world, "new"));
-        assert_true(claims(world, "attributes"));
-        assert_false(claims(world, "something else"));
-        assert_int_equal(catalog_forget(world->catalog, 150), 0);
-        assert_true(claims(world, "old"));
-        assert_int_equal(catalog_forget(world->catalog, 201), 0);
-        assert_false(claims(world, "old"));
-        assert_true(claims(world, "new"));
+        assert_int_equal(claims(world, "old"), CLAIMED_UNRELEASED);
+        assert_int_equal(claims(world, "new"), CLAIMED_NOW);
+        assert_int_equal(claims(world, "attributes"), CLAIMED_NOW);
+        assert_int_equal(claims(world, "something else"), CLAIMED_BY_NONE);
+}
+
+static void forgotten_history_is_no_longer_claimed_and_is_known_to_be_gone(void **state) {
+        struct world *world = *state;
+        struct node released = file("released"), other = file("other");
+        approve_file(world, "f", "old", 100);
+        approve_file(world, "f", "new", 200);
+        approve(world, "g", &released, 100, 7);
+        approve(world, "g", &other, 200, 7);
+        assert_int_equal(catalog_forget(world->catalog, CATALOG_RELEASED, 150), 0);
+        assert_int_equal(catalog_forgotten(world->catalog, CATALOG_UNRELEASED), 0); /* nothing went */
+        assert_int_equal(claims(world, "old"), CLAIMED_UNRELEASED);
+
+        assert_int_equal(catalog_forget(world->catalog, CATALOG_UNRELEASED, 201), 0);
+        assert_int_equal(claims(world, "old"), CLAIMED_BY_NONE);
+        assert_int_equal(claims(world, "new"), CLAIMED_NOW);
+        assert_int_equal(claims(world, "released"), CLAIMED_PAST);
         assert_content(world, "f", 100, NULL);
+        assert_content(world, "g", 100, "released");
+        assert_int_equal(catalog_forgotten(world->catalog, CATALOG_UNRELEASED), 201);
+        assert_int_equal(catalog_forgotten(world->catalog, CATALOG_RELEASED), 0);
+
+        assert_int_equal(catalog_begin(world->catalog), 0);
+        assert_int_equal(catalog_forget(world->catalog, CATALOG_RELEASED, 201), -EBUSY);
+        assert_int_equal(catalog_commit(world->catalog), 0);
+        assert_int_equal(catalog_forget(world->catalog, CATALOG_RELEASED, 201), 0);
+        reopen(world);
+        assert_int_equal(claims(world, "released"), CLAIMED_BY_NONE);
+        assert_int_equal(catalog_forgotten(world->catalog, CATALOG_RELEASED), 201);
+        assert_content(world, "g", 0, "other");
+}
+
+static void unreleased_states_are_bounded(void **state) {
+        struct world *world = *state;
+        for (int i = 0; i < 10; i++) {
+                char content[8];
+                snprintf(content, sizeof(content), "%d", i);
+                approve_file(world, "f", content, (uint64_t)(100 + i));
+        }
+        assert_int_equal(catalog_surplus(world->catalog, 9), 0);
+        uint64_t before_ns = catalog_surplus(world->catalog, 4);
+        assert_int_equal(catalog_forget(world->catalog, CATALOG_UNRELEASED, before_ns), 0);
+        assert_content(world, "f", 104, NULL);
+        assert_content(world, "f", 105, "5");
 }
 
 static void hosts_are_remembered(void **state) {
@@ -382,8 +420,8 @@ static void corruption_further_in_is_seen_where_it_is_read(void **state) {
         assert_int_equal(r, -EBADMSG);
         struct digest digest = {.bytes = {1}};
         if (world->catalog)
-                assert_true(
-                        catalog_claims(world->catalog, &digest)); /* what is not known is not thrown away */
+                assert_true(catalog_claims(world->catalog, &digest,
+                                           NULL)); /* what is not known is not thrown away */
 }
 
 static void a_reader_creates_nothing(void **state) {
@@ -410,6 +448,8 @@ int main(void) {
                 WITH_WORLD(releases_count_and_are_found),
                 WITH_WORLD(what_is_rolled_back_never_was),
                 WITH_WORLD(what_is_or_was_approved_is_claimed),
+                WITH_WORLD(forgotten_history_is_no_longer_claimed_and_is_known_to_be_gone),
+                WITH_WORLD(unreleased_states_are_bounded),
                 WITH_WORLD(hosts_are_remembered),
                 WITH_WORLD(readers_read_while_it_is_written),
                 WITH_WORLD(a_corrupt_file_is_named_so),

@@ -31,6 +31,10 @@ static int catalog_path(const char *state, bool read_only, struct buffer *path) 
         return r;
 }
 
+/* Younger than the layout's version, which older guards' catalogs have, too. */
+#define FORGOTTEN_TABLE                                                                                      \
+        "CREATE TABLE IF NOT EXISTS forgotten(what INTEGER PRIMARY KEY,before_ns INT NOT NULL)"
+
 int catalog_open(const char *state, bool read_only, struct catalog **ret_catalog) {
         _cleanup_(catalog_closep) struct catalog *catalog = calloc(1, sizeof(*catalog));
         _cleanup_(buffer_deinit) struct buffer path;
@@ -45,6 +49,8 @@ int catalog_open(const char *state, bool read_only, struct catalog **ret_catalog
         pthread_mutexattr_destroy(&attributes);
 
         r = database_open(path.data, read_only, &catalog_layout, &catalog->database);
+        if (r == 0 && !read_only)
+                r = database_execute(&catalog->database, FORGOTTEN_TABLE);
         if (r < 0)
                 return r;
         *ret_catalog = STEAL(catalog);

@@ -8,6 +8,7 @@
  *     history(directory, name, until_ns, ended_by, …as node…)  what was approved before, [from_ns, until_ns)
  *     release(id, tree, uid, name, kind, begin_ns, end_ns, n_added, n_changed, n_removed)
  *     host(tree, name)                              hosts that the application's own files name
+ *     forgotten(what, before_ns)                    history that ended before is not complete
  *
  * A sweep reads one directory at a time, so that memory does not grow with the tree.
  * Names are raw bytes (BLOB). One process writes (the sentry), others open read-only; every function
@@ -85,8 +86,20 @@ int catalog_approve(struct catalog *catalog, int64_t tree, const char *path, con
 /* Only the unwatched attributes moved (mtime, ctime, inode): no history. */
 int catalog_touch(struct catalog *catalog, int64_t tree, const char *path, const struct node *node);
 
-/* Drops history that ended before a time: its contents are no longer claimed. */
-int catalog_forget(struct catalog *catalog, uint64_t before_ns);
+/*
+ * Drops history that ended before a time: its contents are no longer claimed. States that were approved on their
+ * own (release 0: uploads, an admin's edits) come and go at anybody's pace and can be dropped earlier than the
+ * others. Durable. -EBUSY: within a transaction.
+ */
+enum catalog_history {
+        CATALOG_UNRELEASED,
+        CATALOG_RELEASED, /* and with it those that were not */
+};
+int catalog_forget(struct catalog *catalog, enum catalog_history what, uint64_t before_ns);
+/* The last such time; 0: nothing was ever dropped. What was approved before is not known for sure. */
+uint64_t catalog_forgotten(struct catalog *catalog, enum catalog_history what);
+/* When to forget to, so that no more than `n` unreleased states are kept; 0: there are no more. */
+uint64_t catalog_surplus(struct catalog *catalog, uint64_t n);
 
 struct catalog_release {
         int64_t id;
@@ -113,11 +126,18 @@ int catalog_list_releases(struct catalog *catalog,
 void catalog_release_deinit(struct catalog_release *release);
 
 /*
- * Is the content claimed by an approved state, now or in the history? For store_collect(). May say yes to
- * what is not (one in 2^64 by chance), never no to what is; when the catalog cannot be read, everything is
- * claimed.
+ * Is the content claimed by an approved state, and by which? May say that it is when it is not (one in
+ * 2^64 by chance), never the opposite; when the catalog cannot be read, everything is claimed now.
  */
-bool catalog_claims(struct catalog *catalog, const struct digest *digest);
+enum catalog_claim {
+        CLAIMED_BY_NONE,
+        CLAIMED_UNRELEASED, /* by history that was approved on its own */
+        CLAIMED_PAST,
+        CLAIMED_NOW,
+};
+/* `ret_until_ns` (or NULL): when the last of those states in the history ended. */
+enum catalog_claim catalog_claims(struct catalog *catalog, const struct digest *digest,
+                                  uint64_t *ret_until_ns);
 
 int catalog_add_host(struct catalog *catalog, int64_t tree, const char *host);
 int catalog_has_host(struct catalog *catalog, int64_t tree, const char *host); /* 1 or 0 */

@@ -20,7 +20,7 @@ static const char schema[] =
         " ctime INTEGER, digest BLOB, xattr BLOB, target BLOB, PRIMARY KEY(tree, path, finding)) WITHOUT "
         "ROWID;"
         "CREATE INDEX IF NOT EXISTS observed_finding ON observed(finding);"
-        "CREATE INDEX IF NOT EXISTS observed_digest ON observed(digest) WHERE standing=1;";
+        "DROP INDEX IF EXISTS observed_digest;";
 
 static void finalizep(sqlite3_stmt **statement) {
         sqlite3_finalize(*statement);
@@ -210,13 +210,17 @@ int observed_list(struct observed *observed, const char *finding, int64_t tree, 
         return step == SQLITE_DONE ? 0 : -EIO;
 }
 
-bool observed_claims(struct observed *observed, const struct digest *digest) {
+int observed_each_evidence(struct observed *observed, observed_evidence_visit visit, void *userdata) {
         _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
-        if (prepare(observed, "SELECT 1 FROM observed WHERE digest=?1 AND standing=1 LIMIT 1", &statement) <
-            0)
-                return true;
-        sqlite3_bind_blob(statement, 1, digest->bytes, DIGEST_BYTES, SQLITE_STATIC);
-        return sqlite3_step(statement) != SQLITE_DONE;
+        int r = prepare(observed, "SELECT digest, finding, time_ns FROM observed", &statement);
+        int step = SQLITE_DONE;
+        while (r >= 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+                struct digest digest;
+                if (column_digest(statement, 0, &digest) == 0 && !digest_is_zero(&digest))
+                        r = visit(&digest, (const char *)sqlite3_column_text(statement, 1) ?: "",
+                                  (uint64_t)sqlite3_column_int64(statement, 2), userdata);
+        }
+        return r < 0 ? r : step == SQLITE_DONE ? 0 : -EIO;
 }
 
 int64_t observed_count(struct observed *observed, int64_t tree) {

@@ -42,8 +42,10 @@ typedef int (*observed_visit)(int64_t tree, const char *path, const struct node 
 int observed_list(struct observed *observed, const char *finding, int64_t tree, observed_visit visit,
                   void *userdata);
 
-/* Does unapproved content with this digest stand anywhere? For store_collect(): it is evidence of now. */
-bool observed_claims(struct observed *observed, const struct digest *digest);
+/* Everything noted: which content is evidence of which finding. */
+typedef int (*observed_evidence_visit)(const struct digest *digest, const char *finding, uint64_t time_ns,
+                                       void *userdata);
+int observed_each_evidence(struct observed *observed, observed_evidence_visit visit, void *userdata);
 
 /* How many reported states of a tree were noted in a span of time. */
 int64_t observed_count_between(struct observed *observed, int64_t tree, uint64_t from_ns, uint64_t to_ns);

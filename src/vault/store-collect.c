@@ -1,5 +1,5 @@
 /*
- * Room: the oldest objects that nobody claims go first. In a pack they only become dead space, so packs
+ * Room: what the caller chooses goes (vault/retention.h). In a pack it only becomes dead space, so packs
  * with much of it are repacked: what lives is appended to the last pack, synced and indexed, and then
  * the old pack is removed. After a crash in between both copies are there, which costs room and nothing else.
  */
@@ -7,6 +7,9 @@
 
 #include "base/cleanup.h"
 #include "vault/store-private.h"
+
+#define MOSTLY_DEAD      0.5
+#define REPACKED_AT_ONCE 4 /* packs with something alive in them, when nothing is short of room */
 
 struct candidates {
         struct index_entry *items;
@@ -31,6 +34,15 @@ static void candidates_deinit(struct candidates *candidates) {
         free(candidates->items);
 }
 
+struct objects {
+        struct store_object *items;
+        size_t n, capacity;
+};
+
+static void objects_deinit(struct objects *objects) {
+        free(objects->items);
+}
+
 static uint64_t dead_bytes(const struct store *store) {
         uint64_t dead = 0;
         for (size_t i = 0; i < store->n_packs; i++)
@@ -53,7 +65,7 @@ static uint64_t missing_bytes(struct store *store, uint64_t wanted) {
         return missing;
 }
 
-static int evict(struct store *store, const struct index_entry *entry, uint64_t *freed) {
+static int evict(struct store *store, const struct index_entry *entry) {
         int r = index_remove(&store->index, &entry->digest);
         if (r < 0)
                 return r;
@@ -62,48 +74,64 @@ static int evict(struct store *store, const struct index_entry *entry, uint64_t 
                 pack->live_bytes -= RECORD_BYTES + entry->stored_bytes;
         else
                 store->large_bytes -= entry->stored_bytes;
-        *freed += entry->stored_bytes + (pack ? RECORD_BYTES : 0);
         store->n_objects--;
         store->raw_bytes -= entry->raw_bytes;
         return 0;
 }
 
-/* Takes out of the index what is not claimed until `wanted` bytes are free or dead; the caller rolls back. */
-static int evict_oldest(struct store *store, struct candidates *candidates, uint64_t wanted,
-                        store_is_kept is_kept, void *userdata) {
-        uint64_t freed = dead_bytes(store);
-        size_t n_evicted = 0;
-        for (size_t i = 0; i < candidates->n && freed < wanted; i++) {
-                struct index_entry *entry = &candidates->items[i];
-                if (is_kept && is_kept(&entry->digest, userdata))
-                        continue;
-                int r = evict(store, entry, &freed);
-                if (r < 0)
-                        return r;
-                candidates->items[n_evicted++] = *entry;
-        }
-        candidates->n = n_evicted;
+static int list_object(const struct index_entry *entry, void *userdata) {
+        struct objects *objects = userdata;
+        if (objects->n == objects->capacity)
+                return -EOVERFLOW;
+        objects->items[objects->n++] = (struct store_object){
+                .digest = entry->digest,
+                .stored_bytes = entry->stored_bytes + (entry->pack ? RECORD_BYTES : 0),
+                .time_ns = entry->time_ns,
+        };
         return 0;
 }
 
-static int evict_durably(struct store *store, uint64_t wanted, store_is_kept is_kept, void *userdata) {
-        _cleanup_(candidates_deinit) struct candidates candidates = {.n = 0};
-        int r = index_each(&store->index, INDEX_BY_TIME, collect_candidate, &candidates);
-        if (r == 0)
-                r = index_begin(&store->index);
+/* Takes what was chosen out of the index; the caller rolls back. Says what has a file of its own. */
+static int evict_chosen(struct store *store, const struct store_object *objects, size_t n,
+                        struct candidates *large) {
+        for (size_t i = 0; i < n; i++) {
+                struct index_entry entry;
+                int r = index_find(&store->index, &objects[i].digest, &entry);
+                if (r == 0)
+                        r = evict(store, &entry);
+                if (r == 0 && !entry.pack)
+                        r = collect_candidate(&entry, large);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int evict_durably(struct store *store, const struct store_object *objects, size_t n) {
+        _cleanup_(candidates_deinit) struct candidates large = {.n = 0};
+        int r = index_begin(&store->index);
         if (r < 0)
                 return r;
-        r = evict_oldest(store, &candidates, wanted, is_kept, userdata);
+        r = evict_chosen(store, objects, n, &large);
         if (r == 0)
                 r = index_commit(&store->index);
         if (r < 0) {
                 index_rollback(&store->index);
                 return store_recount(store) ?: r;
         }
-        for (size_t i = 0; r == 0 && i < candidates.n; i++)
-                if (!candidates.items[i].pack)
-                        r = large_remove(store, &candidates.items[i]);
+        for (size_t i = 0; r == 0 && i < large.n; i++)
+                r = large_remove(store, &large.items[i]);
         return r;
+}
+
+static int evict_what_is_chosen(struct store *store, uint64_t missing, store_choose choose, void *userdata) {
+        _cleanup_(objects_deinit) struct objects objects = {.capacity = store->n_objects + 1};
+        objects.items = calloc(objects.capacity, sizeof(*objects.items));
+        int r = objects.items ? index_each(&store->index, INDEX_BY_TIME, list_object, &objects) : -ENOMEM;
+        if (r < 0)
+                return r;
+        ssize_t n = choose(objects.items, objects.n, missing, userdata);
+        return n <= 0 ? (int)n : evict_durably(store, objects.items, (size_t)n);
 }
 
 struct repack {
@@ -152,10 +180,9 @@ static int repack(struct store *store, uint32_t number) {
         return r < 0 ? r : packs_remove(store, number);
 }
 
-/* The pack with the largest dead part, if it has any. */
-static struct pack *most_dead(struct store *store) {
+/* The pack with the largest dead part of more than that, if there is any. */
+static struct pack *most_dead(struct store *store, double most_share) {
         struct pack *most = NULL;
-        double most_share = 0;
         for (size_t i = 0; i < store->n_packs; i++) {
                 struct pack *pack = &store->packs[i];
                 double share = pack->end ? 1 - (double)pack->live_bytes / (double)pack->end : 0;
@@ -167,41 +194,58 @@ static struct pack *most_dead(struct store *store) {
         return most;
 }
 
+static int repack_counted(struct store *store, uint32_t number) {
+        int r = repack(store, number);
+        if (r < 0)
+                store_recount(store);
+        return r;
+}
+
 static int repack_until_fits(struct store *store, uint64_t wanted) {
-        while (missing_bytes(store, wanted)) {
-                struct pack *pack = most_dead(store);
-                if (!pack)
-                        return -ENOSPC;
-                int r = repack(store, pack->number);
-                if (r < 0) {
-                        store_recount(store);
+        int r = 0;
+        while (r == 0 && missing_bytes(store, wanted)) {
+                struct pack *pack = most_dead(store, 0);
+                r = pack ? repack_counted(store, pack->number) : -ENOSPC;
+        }
+        return r;
+}
+
+/* 1: there are more. */
+static int repack_mostly_dead(struct store *store) {
+        struct pack *pack;
+        for (size_t n = 0; (pack = most_dead(store, MOSTLY_DEAD));) {
+                n += pack->live_bytes > 0;
+                if (n > REPACKED_AT_ONCE)
+                        return 1;
+                int r = repack_counted(store, pack->number);
+                if (r < 0)
                         return r;
-                }
         }
         return 0;
 }
 
-static int collect(struct store *store, uint64_t wanted, store_is_kept is_kept, void *userdata) {
+static int collect(struct store *store, uint64_t wanted, store_choose choose, void *userdata) {
         int r = store_flush(store);
-        uint64_t missing = r == 0 ? missing_bytes(store, wanted) : 0;
-        if (r == 0 && !missing && wanted >= store->refused_bytes)
-                store->refused_bytes = 0;
-        if (r < 0 || !missing)
+        if (r < 0)
                 return r;
-        /* Some more than needed, or every next put would come back here. */
-        r = evict_durably(store, missing + store->options.budget_bytes / 20, is_kept, userdata);
-        if (r == 0)
-                r = repack_until_fits(store, wanted);
-        if (r == 0)
+        uint64_t missing = missing_bytes(store, wanted), dead = dead_bytes(store);
+        if (!missing && wanted >= store->refused_bytes)
                 store->refused_bytes = 0;
-        return r;
+        /* Some more than needed, or every next put would come back here. */
+        uint64_t must_go = missing ? missing + store->options.budget_bytes / 20 : 0;
+        r = evict_what_is_chosen(store, must_go > dead ? must_go - dead : 0, choose, userdata);
+        if (r == 0 && missing)
+                r = repack_until_fits(store, wanted);
+        if (r == 0 && missing)
+                store->refused_bytes = 0;
+        return r < 0 ? r : repack_mostly_dead(store);
 }
 
-int store_collect(struct store *store, uint64_t wanted_bytes, store_is_kept is_kept, void *userdata) {
+int store_collect(struct store *store, uint64_t wanted_bytes, store_choose choose, void *userdata) {
         if (store->read_only)
                 return -EROFS;
         pthread_mutex_lock(&store->mutex);
-        int r = collect(store, wanted_bytes, is_kept, userdata);
+        int r = collect(store, wanted_bytes, choose, userdata);
         pthread_mutex_unlock(&store->mutex);
         return r;
 }

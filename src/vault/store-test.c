@@ -465,6 +465,21 @@ static bool is_claimed(const struct digest *digest, void *userdata) {
         return false;
 }
 
+/* What is not claimed, oldest first, until enough has gone. */
+static ssize_t choose(struct store_object *objects, size_t n, uint64_t missing_bytes, void *userdata) {
+        uint64_t freed = 0;
+        size_t n_chosen = 0;
+        for (size_t i = 0; i < n && freed < missing_bytes; i++) {
+                struct store_object object = objects[i];
+                if (is_claimed(&object.digest, userdata))
+                        continue;
+                freed += object.stored_bytes;
+                objects[i] = objects[n_chosen];
+                objects[n_chosen++] = object;
+        }
+        return (ssize_t)n_chosen;
+}
+
 static void collecting_spares_what_is_claimed(void **state) {
         const struct store_options options = {.budget_bytes = 3000000};
         _cleanup_(store_closep) struct store *store = NULL;
@@ -479,12 +494,12 @@ static void collecting_spares_what_is_claimed(void **state) {
         large = put_noise(store, 1500000, 100);
         claims.digests[claims.n++] = large;
 
-        assert_int_equal(store_collect(store, 500000, is_claimed, &claims), 0);
+        assert_int_equal(store_collect(store, 500000, choose, &claims), 0);
         struct store_usage usage;
         store_usage(store, &usage);
         assert_int_equal(usage.n_objects, 41); /* there was room: nothing goes */
 
-        assert_int_equal(store_collect(store, 800000, is_claimed, &claims), 0);
+        assert_int_equal(store_collect(store, 800000, choose, &claims), 0);
         store_usage(store, &usage);
         assert_true(usage.stored_bytes + 800000 <= options.budget_bytes);
         for (unsigned i = 0; i < 40; i += 2)
@@ -493,7 +508,7 @@ static void collecting_spares_what_is_claimed(void **state) {
         assert_false(store_has(store, &digests[1])); /* the oldest go first */
         assert_true(store_has(store, &digests[39]));
 
-        assert_int_equal(store_collect(store, 2900000, is_claimed, &claims), -ENOSPC);
+        assert_int_equal(store_collect(store, 2900000, choose, &claims), -ENOSPC);
         store = store_close(store);
         assert_int_equal(store_open(*state, &options, &store), 0);
         store_usage(store, &usage);
@@ -505,10 +520,51 @@ static void collecting_spares_what_is_claimed(void **state) {
         assert_noise(store, &large, 1500000, 100);
 }
 
-static bool is_nothing_claimed(const struct digest *digest, void *userdata) {
-        (void)digest;
-        (void)userdata;
-        return false;
+static ssize_t choose_all(struct store_object *objects, size_t n, uint64_t missing_bytes, void *userdata) {
+        (void)objects, (void)missing_bytes, (void)userdata;
+        return (ssize_t)n;
+}
+
+static uint64_t bytes_on_disk(const char *state) {
+        char command[512];
+        unsigned long long bytes = 0;
+        snprintf(command, sizeof(command),
+                 "du -s -B1 %s/vault/packs %s/vault/large | awk '{n+=$1} END {print n}'", state, state);
+        FILE *pipe = popen(command, "re");
+        assert_int_equal(fscanf(pipe, "%llu", &bytes), 1);
+        pclose(pipe);
+        return bytes;
+}
+
+static ssize_t choose_three_of_four(struct store_object *objects, size_t n, uint64_t missing_bytes,
+                                    void *userdata) {
+        (void)missing_bytes, (void)userdata;
+        size_t n_chosen = 0;
+        for (size_t i = 0; i < n; i++) {
+                struct store_object object = objects[i];
+                if (i % 4 == 0)
+                        continue;
+                objects[i] = objects[n_chosen];
+                objects[n_chosen++] = object;
+        }
+        return (ssize_t)n_chosen;
+}
+
+static void what_is_removed_gives_its_space_back_to_the_disk(void **state) {
+        _cleanup_(store_closep) struct store *store = open_store(*state);
+        for (unsigned i = 0; i < 400; i++)
+                put_noise(store, 20000, i);
+        for (unsigned i = 0; i < 4; i++)
+                put_noise(store, 1500000, 1000 + i);
+        assert_int_equal(store_sync(store), 0);
+        assert_true(bytes_on_disk(*state) > 14000000);
+        assert_int_equal(store_collect(store, 0, choose_three_of_four, NULL), 0);
+        struct store_usage usage;
+        store_usage(store, &usage);
+        assert_int_equal(usage.n_objects, 101);
+        assert_true(usage.stored_bytes < 3700000);
+        assert_true(bytes_on_disk(*state) < 4000000);
+        assert_int_equal(store_verify(store, NULL, NULL), 0);
 }
 
 static void large_objects_are_collected_too(void **state) {
@@ -517,7 +573,7 @@ static void large_objects_are_collected_too(void **state) {
         assert_int_equal(store_open(*state, &options, &store), 0);
         put_noise(store, 1500000, 1);
         put_noise(store, 1500000, 2);
-        assert_int_equal(store_collect(store, 3900000, is_nothing_claimed, NULL), 0);
+        assert_int_equal(store_collect(store, 3900000, choose_all, NULL), 0);
         struct store_usage usage;
         store_usage(store, &usage);
         assert_int_equal(usage.n_objects, 0);
@@ -578,6 +634,7 @@ int main(void) {
                 WITH_SCRATCH(the_reserve_is_left_free),
                 WITH_SCRATCH(collecting_spares_what_is_claimed),
                 WITH_SCRATCH(large_objects_are_collected_too),
+                WITH_SCRATCH(what_is_removed_gives_its_space_back_to_the_disk),
                 WITH_SCRATCH(threads_put_the_same_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buffer.h"
 #include "base/digest.h"
@@ -66,14 +67,26 @@ int store_get_bytes(struct store *store, const struct digest *digest, struct buf
 
 int store_usage(struct store *store, struct store_usage *ret_usage);
 
+struct store_object {
+        struct digest digest;
+        uint64_t stored_bytes; /* that go with it */
+        uint64_t time_ns;      /* when it was put */
+        uint64_t rank;         /* for `choose` to sort by */
+};
+
 /*
- * Frees room: removes objects that `is_kept` does not claim, oldest first, until the
- * budget and the reserve hold with `wanted_bytes` to spare. Never touches a claimed object; what was
- * put and is not approved yet must be claimed too, so the thread that puts is the one that collects.
- * Returns 0, or -ENOSPC when everything left is claimed.
+ * Moves those of the objects that shall go to the front and returns how many, or a negative errno: then
+ * nothing goes. `missing_bytes` have to go for the room that is wanted; 0: there is room. Is shown
+ * all objects, oldest first, also what was put and is not approved yet. Must not call the store.
  */
-typedef bool (*store_is_kept)(const struct digest *digest, void *userdata);
-int store_collect(struct store *store, uint64_t wanted_bytes, store_is_kept is_kept, void *userdata);
+typedef ssize_t (*store_choose)(struct store_object *objects, size_t n, uint64_t missing_bytes,
+                                void *userdata);
+/*
+ * Removes what `choose` says, and gives the space back to the file system: until the budget and the
+ * reserve hold with `wanted_bytes` to spare, and then some packs that are mostly dead space. Returns 0, 1 when
+ * there are more of those (call again when there is time), or -ENOSPC when too little was chosen.
+ */
+int store_collect(struct store *store, uint64_t wanted_bytes, store_choose choose, void *userdata);
 
 /* Reads every object back; calls `report` for each damaged one. Returns the number of those or an errno. */
 int store_verify(struct store *store, void (*report)(const struct digest *digest, int error, void *userdata),

@@ -25,11 +25,13 @@
 #include "base/buffer.h"
 #include "base/io.h"
 #include "roles/baseline.h"
+#include "vault/retention.h"
 
 #define N_FILES   64
 #define N_SMALL   6
 #define BUDGET    6000000
 #define WANTED    4872000 /* so much that the pack with the evidence must be repacked */
+#define NOW_NS    1000000
 #define TREE_MODE 0755
 
 enum fault { FAULT_NONE, FAULT_EIO, FAULT_ENOSPC, FAULT_KILL, FAULT_POWER, FAULT_ENOMEM };
@@ -42,7 +44,8 @@ static struct plan {
         unsigned n_approved; /* steps of the work that were reported as durable */
         bool taken;          /* baseline_take() reported success */
         bool repacked;
-        bool unkept; /* ... and that not all could be kept */
+        bool forgotten; /* history, before its content went */
+        bool unkept;    /* ... and that not all could be kept */
         struct {
                 ino_t inode;
                 off_t size; /* when it was last synced */
@@ -185,8 +188,10 @@ static int approve(struct vault *vault, unsigned number, unsigned path) {
         return r;
 }
 
-static bool is_claimed(const struct digest *digest, void *userdata) {
-        return catalog_claims(userdata, digest);
+static int collect(struct vault *vault) {
+        const struct retention retention = {.store = vault->store, .catalog = vault->catalog};
+        int r = retention_collect(&retention, WANTED, NOW_NS, NULL);
+        return r < 0 ? r : 0;
 }
 
 static int take_other(struct vault *vault) {
@@ -199,7 +204,10 @@ static int take_other(struct vault *vault) {
         return plan->unkept ? -ENOSPC : r;
 }
 
-/* Evidence that nobody claims, approvals, a baseline, and then not enough room for all of it. */
+/*
+ * Evidence that nobody claims, approvals, a baseline, and then not enough room for all of it: evidence and history
+ * have to go.
+ */
 static int work(struct vault *vault) {
         struct node node;
         int r = vault_open(vault);
@@ -216,7 +224,8 @@ static int work(struct vault *vault) {
         if (r == 0)
                 r = take_other(vault);
         if (r == 0)
-                r = store_collect(vault->store, WANTED, is_claimed, vault->catalog);
+                r = collect(vault);
+        plan->forgotten = r == 0 && catalog_forgotten(vault->catalog, CATALOG_UNRELEASED) > 0;
         struct store_usage usage;
         plan->repacked =
                 r == 0 && store_usage(vault->store, &usage) == 0 && usage.stored_bytes + WANTED <= BUDGET;
@@ -354,6 +363,7 @@ static void fail_at_every(enum fault fault, unsigned step) {
                         assert_int_equal(plan->n_approved, N_SMALL + 2);
                         assert_true(plan->taken);
                         assert_true(plan->repacked);
+                        assert_true(plan->forgotten);
                         return;
                 }
         }

@@ -158,6 +158,59 @@ def test_vault_stays_within_its_size_and_keeps_every_approved_release(make_guard
     assert (tree / "lib/order.php").read_bytes() == first
 
 
+def test_vault_of_many_releases_stays_within_its_size_and_the_approved_one_comes_back(make_guard, tree):
+    """The oldest past states give way; what was forgotten is said, and never half restored."""
+    budget = 64 << 20
+    guard = make_guard([{"path": tree, "respond": "restore"}], options={"vault": {"budget": "64 MiB", "reserve": "0"}})
+    path, source, contents = tree / "lib/big.bin", tree.parent / "next.bin", []
+    first = now()
+    for i in range(16):
+        contents.append(os.urandom(8 << 20))
+        source.write_bytes(contents[-1])
+        guard.done("release", "--name", f"v{i}", "--", "cp", source, path)
+        if i == 14:
+            late = now()
+    write_in_release(guard, tree / "lib/order.php", VERSIONS[0], "small")
+    checks = "vault.history", "warn"
+    poll(lambda: checks in [(c["check"], c["state"]) for c in guard.lines("doctor")], "doctor to say it", 30, guard.doctor)
+    assert vault_bytes(guard) <= budget * 1.1
+    assert guard.lines("status")[0]["vault"]["complete_since"] > 0
+    poll(lambda: "history_shortened" in str(guard.findings()), "the ledger to say it", 30, guard.describe)
+
+    for arguments in (("--at", first, tree), ("--release", "v1")):
+        result = guard.run("restore", *arguments)
+        assert result.returncode == 1 and "no longer kept" in result.stdout + result.stderr, result
+    assert path.read_bytes() == contents[-1]
+    guard.done("restore", "--at", late, path)
+    assert path.read_bytes() == contents[14]
+    subprocess.run(["setsid", "timeout", "20", "sh", "-c", f"echo tampered >'{path}'"], check=False)
+    poll(lambda: path.read_bytes() == contents[14], "the approved content", 30, guard.describe)
+
+
+def test_flood_of_evidence_leaves_room_for_releases_and_is_told(make_guard, tree):
+    """Whoever may write in a tree can make any amount of unapproved content, and delete it again."""
+    budget = 64 << 20
+    guard = make_guard([{"path": tree}], options={"vault": {"budget": "64 MiB", "reserve": "0", "evidence_percent": 25}})
+    code = "import os,sys\nfor i in range(100):\n p=f'{sys.argv[1]}/lib/f{i}'\n open(p,'wb').write(os.urandom(1 << 20))\n if i % 2: os.unlink(p)\n"
+    subprocess.run(["setsid", "timeout", "60", "python3", "-c", code, str(tree)], check=True)
+    guard.settle()
+
+    def vault():
+        return guard.lines("status")[0]["vault"]
+
+    poll(lambda: 0 < vault()["evidence_bytes"] <= budget / 4, "evidence within its share", 30, guard.doctor)
+    poll(lambda: vault_bytes(guard) < budget / 2, "the space back on the disk", 30, guard.doctor)
+    assert ("vault.evidence", "warn") in [(c["check"], c["state"]) for c in guard.lines("doctor")]
+    poll(lambda: "evidence_given_up" in str(guard.findings()), "the ledger to say it", 30, guard.describe)
+    content, source = os.urandom(20 << 20), tree.parent / "next.bin"
+    source.write_bytes(content)
+    guard.done("release", "--name", "big", "--", "cp", source, tree / "index.php")
+    (tree / "index.php").unlink()
+    guard.seen(tree / "index.php", "deleted")
+    guard.done("restore", tree / "index.php")
+    assert (tree / "index.php").read_bytes() == content
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_damaged_vault_is_said_and_never_restored_from(guard, tree, damage):
     path = tree / "lib/order.php"

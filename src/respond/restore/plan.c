@@ -40,16 +40,24 @@ struct plan *plan_free(struct plan *plan) {
 }
 
 const char *plan_kind_name(enum plan_kind kind) {
-        static const char *const names[] = {"create", "replace",  "attributes",
-                                            "remove", "conflict", "approve"};
-        return (size_t)kind < ARRAY_SIZE(names) ? names[kind] : "unknown";
+        static const char *const names[] = {"create",   "replace", "attributes", "remove",
+                                            "conflict", "approve", "unknown"};
+        return (size_t)kind < ARRAY_SIZE(names) ? names[kind] : "?";
 }
 
 size_t plan_count(const struct plan *plan) {
         return plan->n_steps;
 }
 
+/* What was approved on its own at the plan's time is not all known any more. */
+static bool is_partly_known(const struct plan *plan) {
+        return plan->scope.at_ns &&
+               plan->scope.at_ns < catalog_forgotten(plan->scope.catalog, CATALOG_UNRELEASED);
+}
+
 static int add_step(struct plan *plan, int kind, const char *path) {
+        if ((kind & ~WHOLE) == PLAN_REMOVE && is_partly_known(plan))
+                kind = PLAN_UNKNOWN;
         struct buffer *buffer = (kind & ~WHOLE) == PLAN_REMOVE ? &plan->removals : &plan->changes;
         char byte = (char)kind;
         size_t before = buffer->size;
@@ -248,6 +256,8 @@ int plan_add_release(struct plan *plan, const struct catalog_release *release) {
                 return -EBUSY;
         if (release->tree != scope->tree || !release->begin_ns)
                 return -EINVAL;
+        if (release->begin_ns - 1 < catalog_forgotten(scope->catalog, CATALOG_RELEASED))
+                return -ESTALE;
         plan->scope.at_ns = release->begin_ns - 1;
         struct reversal reversal = {plan, release->end_ns};
         int r = catalog_walk(scope->catalog, scope->tree, "", scope->at_ns, visit_before, &reversal);
@@ -346,6 +356,8 @@ static int execute_step(const struct plan_step *step, void *userdata) {
         int r = 0;
         if (step->kind == PLAN_CONFLICT)
                 strcpy(result.detail, "changed again by a later release: left alone");
+        else if (step->kind == PLAN_UNKNOWN)
+                strcpy(result.detail, "not known any more whether it stood there: left alone");
         else
                 r = restore_node(options->restore,
                                  &(struct restore_request){.path = step->path,

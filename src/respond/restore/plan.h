@@ -26,6 +26,7 @@ enum plan_kind {
         PLAN_REMOVE,     /* stands there and is not approved */
         PLAN_CONFLICT,   /* changed again by a later release: left alone */
         PLAN_APPROVE,    /* stands there already, and becomes the approved state again */
+        PLAN_UNKNOWN,    /* not known any more whether it stood there (catalog_forget()): left alone */
 };
 
 struct plan_scope {
@@ -54,7 +55,8 @@ int plan_add_path(struct plan *plan, const char *path);
 
 /*
  * Brings back what stood before a release wherever the release's state is still the approved one; sets the
- * plan's time to just before the release began. -EBUSY: the release is still open.
+ * plan's time to just before the release began. -EBUSY: the release is still open; -ESTALE: what stood before
+ * is not kept any more.
  */
 int plan_add_release(struct plan *plan, const struct catalog_release *release);
 

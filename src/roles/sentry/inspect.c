@@ -457,7 +457,7 @@ static int inspect_refused(struct sentry *sentry, const struct observation *obse
         } else {
                 node_copy(&change->before, &change->after);
                 struct change *difference = NULL;
-                struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+                struct baseline baseline = sentry_baseline(sentry);
                 if (baseline_examine(&baseline, &tree->baseline, observation->relative, 0, &difference) > 0) {
                         node_deinit(&change->after);
                         node_copy(&difference->after, &change->after);
@@ -578,7 +578,7 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
         if (observation->actor && packages_defer(sentry, tree, relative, observation->actor))
                 return 0;
 
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         unsigned flags = tree->baseline.mirror ? BASELINE_KEEP : 0;
         if (observation->what & (FILE_MODIFIED | FILE_CLOSED))
                 flags |= BASELINE_FORCE;

@@ -141,7 +141,7 @@ static void settle_path(struct sentry *sentry, struct run *run, struct path *pat
                         struct settlement *settlements, size_t *n) {
         struct tree *tree = path->tree;
         const char *relative = tree_relative(tree, path->key);
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         struct change *change = NULL;
         unsigned flags = BASELINE_FORCE | (tree->baseline.mirror ? BASELINE_KEEP : 0);
         if (baseline_examine(&baseline, &tree->baseline, relative, flags, &change) <= 0)

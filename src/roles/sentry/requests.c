@@ -155,7 +155,7 @@ static void request_diff(struct sentry *sentry, uint64_t id, const json_t *reque
                 scope.tree = &sentry->trees[i];
                 if (only && only != scope.tree)
                         continue;
-                struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+                struct baseline baseline = sentry_baseline(sentry);
                 struct baseline_callbacks callbacks = {.change = on_live_difference, .userdata = &scope};
                 struct baseline_result result;
                 baseline_sweep(&baseline, &scope.tree->baseline, &callbacks, &result);
@@ -185,7 +185,9 @@ static bool is_data(const char *relative, void *userdata) {
 }
 
 static const char *step_result(enum plan_kind kind) {
-        return kind == PLAN_REMOVE ? "removed" : kind == PLAN_CONFLICT ? "skipped" : "restored";
+        return kind == PLAN_REMOVE                             ? "removed"
+               : kind == PLAN_CONFLICT || kind == PLAN_UNKNOWN ? "skipped"
+                                                               : "restored";
 }
 
 static void restore_line(struct restore_job *job, const struct plan_step *step, const char *result,
@@ -219,7 +221,9 @@ static int report_step(const struct plan_step *step, const struct restore_result
         struct sentry *sentry = job->sentry;
         bool done = result->state != RESTORE_FAILED && result->verified;
         restore_line(job, step,
-                     done ? result->state == RESTORE_NEEDLESS ? "same" : step_result(step->kind) : "failed",
+                     done ? result->state == RESTORE_NEEDLESS ? "same" : step_result(step->kind)
+                     : step->kind == PLAN_UNKNOWN ? "skipped"
+                                                  : "failed",
                      result->detail);
         *job->last_kept = '\0';
         if (!done) {
@@ -358,6 +362,11 @@ static bool is_known_at(struct sentry *sentry, const struct tree *tree, uint64_t
                           first.at_ns && at_ns >= first.at_ns);
 }
 
+/* Has a time gone with the history of releases? */
+static bool is_forgotten(struct sentry *sentry, uint64_t at_ns) {
+        return at_ns && at_ns < catalog_forgotten(sentry->catalog, CATALOG_RELEASED);
+}
+
 /* Is every tree that `paths` concern (without paths: every tree that is open) known at that time? */
 static bool all_known_at(struct sentry *sentry, const json_t *paths, uint64_t at_ns) {
         size_t i;
@@ -396,6 +405,12 @@ static void request_restore(struct sentry *sentry, uint64_t id, const json_t *re
                 answer_end(sentry, id, 1, N_("nothing is known of that time: the tree was not guarded yet"));
                 return;
         }
+        if (is_forgotten(sentry, job.at_ns)) {
+                answer_end(sentry, id, 1,
+                           N_("what was approved at that time is no longer kept: `hinomi status` says since "
+                              "when it is"));
+                return;
+        }
         int r = 0;
         const char *error = NULL;
         for (i = 0; i < sentry->n_trees && r >= 0; i++) {
@@ -406,9 +421,13 @@ static void request_restore(struct sentry *sentry, uint64_t id, const json_t *re
         }
         if (r == -EBUSY)
                 error = N_("the release is still open; end it first");
+        else if (r == -ESTALE)
+                error = N_(
+                        "what stood before that release is no longer kept: `hinomi status` says since when "
+                        "it is");
         else if (r < 0)
                 error = N_("the restore could not be planned");
-        answer_end(sentry, id, r < 0 ? 3 : job.n_failed ? 1 : 0, error);
+        answer_end(sentry, id, r == -ESTALE ? 1 : r < 0 ? 3 : job.n_failed ? 1 : 0, error);
 }
 
 /* ---- approve ---- */
@@ -451,7 +470,7 @@ static void approve_node(struct approve_job *job, struct tree *tree, const char 
 
 static int approve_path(const char *relative, void *userdata) {
         struct approve_job *job = userdata;
-        struct baseline baseline = {.catalog = job->sentry->catalog, .store = job->sentry->store};
+        struct baseline baseline = sentry_baseline(job->sentry);
         unsigned flags = BASELINE_FORCE | (job->tree->baseline.mirror ? BASELINE_KEEP : 0);
         _cleanup_(change_freep) struct change *change = NULL;
         if (baseline_examine(&baseline, &job->tree->baseline, relative, flags, &change) > 0)
@@ -471,7 +490,7 @@ static int approve_recorded(int64_t id, const char *relative, const struct node 
                         tree = &sentry->trees[i];
         if (!tree)
                 return 0;
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         _cleanup_(change_freep) struct change *change = NULL;
         _cleanup_(freep) char *path = NULL;
         if (asprintf(&path, "%s/%s", tree->config->path, relative) < 0)

@@ -35,6 +35,7 @@
 #include "sense/processes/table.h"
 #include "vault/catalog.h"
 #include "vault/observed.h"
+#include "vault/retention.h"
 #include "vault/store.h"
 
 struct intake;
@@ -72,6 +73,19 @@ struct held {
 
 #define RESTORED_MAX 256
 
+/* keep.c */
+struct keeping {
+        uint64_t failed_ns,
+                done_ns;       /* monotonic: when making room last failed, and was last done; 0: never */
+        uint64_t failed_bytes; /* that were wanted then */
+        uint64_t stored_bytes; /* when it was done */
+        bool again;            /* there is dead space left to give back */
+        uint64_t evidence_bytes;
+        uint64_t n_given_up; /* pieces of evidence that made room, since the start */
+        uint64_t told_ns;    /* monotonic */
+        struct retention_result untold;
+};
+
 struct sentry {
         struct held held[HELD_MAX];
         /* What was put back lately: that it stands no more is our own doing. A ring. */
@@ -108,8 +122,8 @@ struct sentry {
         bool is_armed; /* "watching" was said */
         bool is_stopping;
         uint64_t started_ns;
-        uint64_t collect_failed; /* monotonic; 0: it did not */
-        uint64_t n_too_long;     /* watch_counters.n_too_long as last swept for */
+        struct keeping keeping;
+        uint64_t n_too_long; /* watch_counters.n_too_long as last swept for */
         uint64_t n_refused, n_restored;
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
         bool clock_stepped;
@@ -243,6 +257,14 @@ void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
 void requests_ask(struct sentry *sentry, const json_t *message);
 void requests_hangup(struct sentry *sentry, pid_t pid);
 void releases_tick(struct sentry *sentry);
+
+/* keep.c: the vault within its size and its times */
+struct baseline sentry_baseline(struct sentry *sentry);
+void keep_tick(struct sentry *sentry);
+/* What was approved is known from then on; 0: since the first baseline. */
+uint64_t keep_complete_since(struct sentry *sentry);
+/* Later than vault.retention alone would have it? */
+bool keep_is_shortened(struct sentry *sentry);
 
 /* state.c: what status and doctor say of the sentry's part */
 json_t *state_describe(struct sentry *sentry);

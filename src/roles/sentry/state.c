@@ -11,8 +11,7 @@
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
 
-#define COLLECT_AGAIN_NS (600 * NS_PER_S) /* when everything was claimed */
-#define CLOCK_STEP_NS    (2 * NS_PER_S)
+#define CLOCK_STEP_NS (2 * NS_PER_S)
 
 struct checks {
         json_t *list;
@@ -110,6 +109,25 @@ static uint64_t count_unkept(const struct sentry *sentry) {
         return n;
 }
 
+static void check_kept(struct sentry *sentry, struct checks *checks) {
+        bool shortened = keep_is_shortened(sentry);
+        if (shortened)
+                check(checks, "vault.history", "warn", NULL,
+                      N_("past approved states made room before vault.retention was over"),
+                      N_("`hinomi status` says since when they are complete; raise vault.budget to keep "
+                         "more"));
+        else
+                check(checks, "vault.history", "ok", NULL,
+                      N_("past approved states are kept as long as vault.retention says"), NULL);
+        if (sentry->keeping.n_given_up)
+                check(checks, "vault.evidence", "warn", NULL,
+                      N_("evidence of findings made room before vault.retention was over: the ledger says "
+                         "when"),
+                      N_("see who makes so many unapproved files; raise vault.budget or "
+                         "vault.evidence_percent "
+                         "to keep more"));
+}
+
 static void check_vault(struct sentry *sentry, struct checks *checks) {
         struct store_usage usage;
         if (store_usage(sentry->store, &usage) < 0)
@@ -120,6 +138,7 @@ static void check_vault(struct sentry *sentry, struct checks *checks) {
                       N_("raise vault.budget or free disk space"));
         else
                 check(checks, "vault.room", "ok", NULL, N_("the vault has room"), NULL);
+        check_kept(sentry, checks);
 }
 
 static void check_clock(struct sentry *sentry, struct checks *checks) {
@@ -166,11 +185,12 @@ static json_t *describe_tree(struct sentry *sentry, struct tree *tree) {
 static json_t *describe_vault(struct sentry *sentry) {
         struct store_usage usage = {0};
         store_usage(sentry->store, &usage);
-        return json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "n_objects", (json_int_t)usage.n_objects,
+        return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "n_objects", (json_int_t)usage.n_objects,
                          "stored_bytes", (json_int_t)usage.stored_bytes, "raw_bytes",
                          (json_int_t)usage.raw_bytes, "budget_bytes", (json_int_t)usage.budget_bytes,
-                         "free_bytes", (json_int_t)usage.free_bytes, "full",
-                         usage.full || count_unkept(sentry));
+                         "free_bytes", (json_int_t)usage.free_bytes, "evidence_bytes",
+                         (json_int_t)sentry->keeping.evidence_bytes, "complete_since",
+                         json_time(keep_complete_since(sentry)), "full", usage.full || count_unkept(sentry));
 }
 
 static json_t *describe_dropped(struct sentry *sentry) {
@@ -200,31 +220,11 @@ json_t *state_describe(struct sentry *sentry) {
                          (json_int_t)sentry->n_restored, "n_refused", (json_int_t)sentry->n_refused);
 }
 
-static bool is_claimed(const struct digest *digest, void *userdata) {
-        struct sentry *sentry = userdata;
-        return catalog_claims(sentry->catalog, digest) || observed_claims(sentry->observed, digest);
-}
-
-/* Evidence of what was undone makes room, oldest first; what is approved, or stands unapproved, stays. */
-static void keep_vault_in_bounds(struct sentry *sentry) {
-        struct store_usage usage;
-        if (store_usage(sentry->store, &usage) < 0 || !usage.budget_bytes)
-                return;
-        uint64_t tenth = usage.budget_bytes / 10;
-        if (!usage.full && usage.stored_bytes < usage.budget_bytes - tenth / 2)
-                return;
-        if (!sentry->collect_failed ||
-            clock_monotonic_ns(&clock_system) - sentry->collect_failed > COLLECT_AGAIN_NS)
-                sentry->collect_failed = store_collect(sentry->store, tenth, is_claimed, sentry) < 0
-                                                 ? clock_monotonic_ns(&clock_system)
-                                                 : 0;
-}
-
 /* Every few seconds: a tree that was not there may be now; one whose mark or directory went is armed anew. */
 void state_tick(struct sentry *sentry) {
         look_at_clock(sentry);
         releases_tick(sentry);
-        keep_vault_in_bounds(sentry);
+        keep_tick(sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 struct tree *tree = &sentry->trees[i];
                 bool was_armed = tree->is_armed;

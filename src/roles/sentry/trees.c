@@ -157,7 +157,7 @@ static int on_difference(struct change *change, void *userdata) {
  * there. What cannot be looked at by its path (longer than PATH_MAX) is taken as the sweep found it.
  */
 static void look_again(struct sentry *sentry, struct sweep *sweep) {
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         unsigned flags = sweep->tree->baseline.mirror ? BASELINE_KEEP : 0;
         if (sweep->n) {
                 watch_dispatch(sentry->watch, intake_event, sentry);
@@ -180,7 +180,7 @@ static void look_again(struct sentry *sentry, struct sweep *sweep) {
 
 int tree_sweep(struct sentry *sentry, struct tree *tree) {
         struct sweep sweep = {.tree = tree};
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         struct baseline_callbacks callbacks = {.change = on_difference, .userdata = &sweep};
         struct baseline_result result = {0};
         int r = baseline_sweep(&baseline, &tree->baseline, &callbacks, &result);
@@ -257,7 +257,7 @@ static void show_progress(const struct baseline_progress *progress, void *userda
 
 static int take_baseline(struct sentry *sentry, struct tree *tree) {
         struct sweep sweep = {.tree = tree};
-        struct baseline baseline = {.catalog = sentry->catalog, .store = sentry->store};
+        struct baseline baseline = sentry_baseline(sentry);
         struct baseline_callbacks callbacks = {.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
                                                .userdata = &sweep};
         struct baseline_result result = {0};
