@@ -51,7 +51,8 @@ struct child {
         bool ready;
         bool stopped; /* by a signal; it does its duty again after SIGCONT */
         unsigned n_restarts;
-        uint64_t first_restart_ns;
+        unsigned n_recent; /* of them since first_recent_ns */
+        uint64_t first_recent_ns;
         sd_event_source *exit_source;
         sd_event_source *message_source;
         sd_event_source *retry_source;
@@ -176,12 +177,13 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 static void restart(struct parent *parent, enum role_id id) {
         struct child *child = &parent->children[id];
         uint64_t now = clock_monotonic_ns(&clock_system);
-        if (now - child->first_restart_ns > 10 * NS_PER_S) {
-                child->first_restart_ns = now;
-                child->n_restarts = 0;
+        if (now - child->first_recent_ns > 10 * NS_PER_S) {
+                child->first_recent_ns = now;
+                child->n_recent = 0;
         }
+        child->n_recent++;
         child->n_restarts++;
-        uint64_t delay_us = child->n_restarts > RESTARTS_AT_ONCE ? 1000000 : 0;
+        uint64_t delay_us = child->n_recent > RESTARTS_AT_ONCE ? 1000000 : 0;
         if (delay_us == 0 && parent_start(parent, id) == 0) {
                 tell_restarted(parent, id);
                 tell_roles(parent);
@@ -581,6 +583,7 @@ static int loop(struct parent *parent) {
         sigprocmask(SIG_BLOCK, &mask, NULL);
         signal(SIGPIPE, SIG_IGN);
         int r = sd_event_default(&parent->event);
+        r = r < 0 ? r : sd_event_set_watchdog(parent->event, true);
         r = r < 0 ? r : sd_event_add_signal(parent->event, NULL, SIGINT, on_signal, parent);
         r = r < 0 ? r : sd_event_add_signal(parent->event, NULL, SIGTERM, on_signal, parent);
         r = r < 0 ? r : start_all(parent);

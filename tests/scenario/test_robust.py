@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from guard import HINOMI, escaped, is_running, poll, stands
@@ -69,6 +70,17 @@ def test_role_killed_again_and_again(guard, tree):
         burst(tree / f"burst-{round_}", 40)
     for round_ in range(5):
         all_seen(guard, tree / f"burst-{round_}", 40)
+
+
+def test_restarts_are_counted_for_good(guard):
+    """The parent's patience with a role that dies often looks at ten seconds; what status says does not."""
+    for pause in (10.5, 0):
+        old = guard.role_pid("assayer")
+        os.kill(old, signal.SIGKILL)
+        poll(lambda old=old: guard.role_pid("assayer") not in (None, old), "a new assayer")
+        time.sleep(pause)
+    roles = {entry["name"]: entry["restarts"] for entry in guard.lines("status")[0]["roles"]}
+    assert roles == {"sentry": 0, "assayer": 2, "engine": 0, "ledger": 0}
 
 
 def test_killed_assayer_while_restoring(make_guard, tree):
