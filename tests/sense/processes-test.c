@@ -106,6 +106,25 @@ static void a_change_of_user_is_followed(void **state) {
         assert_int_equal(actor->processes[1].uid, 0);
 }
 
+static void a_successor_names_what_its_predecessor_saw(void **state) {
+        (void)state;
+        _cleanup_(fd_closep) int kept_fd = process_table_kept_open();
+        _cleanup_(fd_closep) int connector_fd = process_connector_open();
+        struct process_table *first = NULL;
+        assert_int_equal(process_table_new_kept(connector_fd, kept_fd, &first), 0);
+        pid_t pid = RUN("sh", "-c", "sh -c 'exit 0'; exit 0", "a marker");
+        uint64_t start_ns = process_table_start_ns(first, pid);
+        process_table_free(first);
+
+        _cleanup_(process_table_freep) struct process_table *second = NULL;
+        assert_int_equal(process_table_new_kept(connector_fd, kept_fd, &second), 0);
+        _cleanup_(actor_freep) struct actor *actor = process_table_actor_since(second, pid, start_ns);
+        assert_non_null(actor);
+        assert_string_equal(actor->processes[0].command_line, "sh -c sh -c 'exit 0'; exit 0 a marker");
+        assert_int_equal(actor->processes[1].pid, getpid());
+        assert_null(process_table_actor_since(second, pid, start_ns + UINT64_C(5000000000)));
+}
+
 struct heard {
         pthread_mutex_t lock; /* a callback waits for it: who holds it holds the table's thread up */
         unsigned n_true, n_exits;
@@ -236,6 +255,7 @@ int main(void) {
                 TEST(lost_events_are_followed_by_a_reading_of_proc),
                 TEST(exits_that_were_lost_are_called_back),
                 cmocka_unit_test(without_connector_proc_answers),
+                cmocka_unit_test(a_successor_names_what_its_predecessor_saw),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/slots.h"
+#include "sense/processes/kept.h"
 #include "sense/processes/table.h"
 
 #define N_BUCKETS      8192 /* of pids: dense, so that the low bits are a good hash */
@@ -22,6 +24,7 @@ struct entries {
         struct entry *first_exited, *last_exited;
         size_t n; /* entries in memory, ancestors included */
         size_t text_bytes;
+        struct slots slots; /* without a map: kept for nobody */
 };
 
 struct entries *entries_new(void) {
@@ -80,6 +83,7 @@ struct entry *entry_reference(struct entry *entry) {
 void entries_unreference(struct entries *entries, struct entry *entry) {
         while (entry && --entry->n_references == 0) {
                 struct entry *parent = entry->parent;
+                slots_give(&entries->slots, entry->slot);
                 text_drop(entries, entry->executable);
                 text_drop(entries, entry->command_line);
                 free(entry);
@@ -105,12 +109,21 @@ struct entry *entries_find(struct entries *entries, pid_t pid) {
         return entry;
 }
 
+void entries_keep(struct entries *entries, struct entry *entry) {
+        if (entry->slot == SLOT_NONE && (entry->slot = slots_take(&entries->slots)) == SLOT_NONE)
+                return;
+        slots_withdraw(&entries->slots, entry->slot);
+        kept_encode(entry, entry->parent ? entry->parent->slot : SLOT_NONE,
+                    slots_at(&entries->slots, entry->slot), SLOT_BYTES_MAX);
+        slots_publish(&entries->slots, entry->slot);
+}
+
 /* Parents that have exited are forgotten past a depth: a chain of forks cannot grow without end. */
 static void cut_ancestors(struct entries *entries, struct entry *entry) {
         for (unsigned depth = 0; entry; entry = entry->parent)
                 if (++depth > ENTRIES_DEPTH_MAX && entry->parent && entry->parent->exited_ns) {
-                        entries_unreference(entries, entry->parent);
-                        entry->parent = NULL;
+                        entries_unreference(entries, STEAL(entry->parent));
+                        entries_keep(entries, entry);
                 }
 }
 
@@ -121,6 +134,7 @@ void entries_set_parent(struct entries *entries, struct entry *entry, struct ent
         entry_reference(parent);
         entries_unreference(entries, entry->parent);
         entry->parent = parent;
+        entries_keep(entries, entry);
         cut_ancestors(entries, entry);
 }
 
@@ -135,10 +149,12 @@ struct entry *entries_add(struct entries *entries, pid_t pid, struct entry *pare
                 unlist(entries, old);
                 if (!old->exited_ns) { /* its exit was lost; the exited hold their own reference */
                         old->exited_ns = 1;
+                        entries_keep(entries, old);
                         entries_unreference(entries, old);
                 }
         }
         entry->pid = pid;
+        entry->slot = SLOT_NONE;
         entry->n_references = 1; /* the list's, later the order of exit's */
         entry->uid = parent ? parent->uid : (uid_t)-1;
         entry->login_uid = parent ? parent->login_uid : ACTOR_UNSET;
@@ -162,6 +178,7 @@ int entries_set_image(struct entries *entries, struct entry *entry, const char *
         text_drop(entries, entry->command_line);
         entry->executable = new_executable;
         entry->command_line = new_command_line;
+        entries_keep(entries, entry);
         return (*executable && !new_executable) || (*command_line && !new_command_line) ? -ENOMEM : 0;
 }
 
@@ -175,6 +192,73 @@ void entries_exit(struct entries *entries, struct entry *entry, uint64_t now_ns)
         else
                 entries->first_exited = entry;
         entries->last_exited = entry;
+        entries_keep(entries, entry);
+}
+
+struct restored {
+        struct kept kept;
+        uint32_t slot;
+        struct entry *entry;
+};
+
+/* The exited in order of exit, then those that live: as they would have been added. */
+static int compare_restored(const void *a, const void *b) {
+        uint64_t x = ((const struct restored *)a)->kept.exited_ns - 1;
+        uint64_t y = ((const struct restored *)b)->kept.exited_ns - 1;
+        return (x > y) - (x < y);
+}
+
+static struct entry *restore_one(struct entries *entries, const struct kept *kept) {
+        const struct entry *known = entries_find(entries, kept->pid);
+        struct entry *entry = known && !known->exited_ns ? NULL : entries_add(entries, kept->pid, NULL);
+        if (!entry)
+                return NULL;
+        entry->start_ns = kept->start_ns;
+        entry->forked_ns = kept->forked_ns;
+        entry->uid = kept->uid;
+        entry->login_uid = kept->login_uid;
+        entry->session = kept->session;
+        (void)entries_set_image(entries, entry, kept->executable, kept->command_line);
+        if (kept->exited_ns)
+                entries_exit(entries, entry, kept->exited_ns);
+        return entry;
+}
+
+/* Nothing is written to the slots until all are read: a kill in between leaves them as they were. */
+static int restore(struct entries *entries, struct slots *slots) {
+        _cleanup_(freep) struct restored *list = calloc(slots->n_used ?: 1, sizeof(*list));
+        _cleanup_(freep) struct entry **by_slot = calloc(slots->n, sizeof(*by_slot));
+        size_t n = 0;
+        if (!list || !by_slot)
+                return -ENOMEM;
+        for (uint32_t slot = 0; (slot = slots_next(slots, slot)) != SLOT_NONE && n < slots->n_used; slot++) {
+                list[n].slot = slot;
+                n += kept_decode(slots_at(slots, slot), SLOT_BYTES_MAX, &list[n].kept) == 0;
+        }
+        qsort(list, n, sizeof(*list), compare_restored);
+        for (size_t i = 0; i < n; i++)
+                by_slot[list[i].slot] = list[i].entry = restore_one(entries, &list[i].kept);
+        for (size_t i = 0; i < n; i++)
+                if (list[i].entry && list[i].kept.parent < slots->n)
+                        entries_set_parent(entries, list[i].entry, by_slot[list[i].kept.parent]);
+        for (uint32_t slot = 0; (slot = slots_next(slots, slot)) != SLOT_NONE; slot++)
+                if (by_slot[slot])
+                        by_slot[slot]->slot = slot;
+                else
+                        slots_give(slots, slot);
+        return 0;
+}
+
+struct entries *entries_new_kept(int kept_fd) {
+        _cleanup_(entries_freep) struct entries *entries = calloc(1, sizeof(struct entries));
+        _cleanup_(slots_deinit) struct slots slots = {0};
+        if (!entries || kept_fd < 0)
+                return STEAL(entries);
+        if (slots_init(&slots, kept_fd, 0) < 0 || restore(entries, &slots) < 0)
+                return NULL;
+        entries->slots = slots;
+        slots = (struct slots){0};
+        return STEAL(entries);
 }
 
 void entries_trim(struct entries *entries, uint64_t now_ns) {
@@ -205,6 +289,7 @@ void entries_for_each_live(struct entries *entries, void (*visit)(struct entry *
 struct entries *entries_free(struct entries *entries) {
         if (!entries)
                 return NULL;
+        slots_deinit(&entries->slots); /* what is kept stays kept */
         while (entries->first_exited) {
                 struct entry *entry = entries->first_exited;
                 entries->first_exited = entry->next_exited;

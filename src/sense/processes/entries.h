@@ -4,6 +4,8 @@
  * An entry is kept while it lives, PROCESS_KEPT_AFTER_EXIT_NS after, and longer as the ancestor
  * of one that is kept. Bounds: PROCESS_TABLE_MAX entries and ENTRIES_TEXT_BYTES_MAX of names (each
  * text is stored once): past one of them the oldest exited goes first. Not locked.
+ *
+ * They are also kept in slots that outlive this process (kept.h), for a successor to start from.
  */
 #pragma once
 
@@ -34,11 +36,15 @@ struct entry {
         struct text *executable; /* may be NULL */
         struct text *command_line;
         bool is_listed; /* found by pid */
+        uint32_t slot;  /* where it is kept for a successor, or SLOT_NONE */
 };
 
 struct entries;
 
 struct entries *entries_new(void);
+
+/* With those that a predecessor kept in the slots (base/slots.h); -1: kept for nobody. NULL: out of memory. */
+struct entries *entries_new_kept(int kept_fd);
 struct entries *entries_free(struct entries *entries);
 DEFINE_CLEANUP(struct entries *, entries_free);
 
@@ -55,6 +61,9 @@ void entries_set_parent(struct entries *entries, struct entry *entry, struct ent
 /* Empty text is none. */
 int entries_set_image(struct entries *entries, struct entry *entry, const char *executable,
                       const char *command_line);
+
+/* Keeps an entry as it is now. The functions here that change one do it; who writes into one calls it afterwards. */
+void entries_keep(struct entries *entries, struct entry *entry);
 void entries_exit(struct entries *entries, struct entry *entry, uint64_t now_ns);
 
 /* Forgets what is over its time or over a bound. */

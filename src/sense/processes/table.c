@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/slots.h"
 #include "sense/processes/connector.h"
 #include "sense/processes/entries.h"
 #include "sense/processes/proc.h"
@@ -91,7 +92,7 @@ static void fill_entry(struct process_table *table, struct entry *entry, const s
         entry->start_ns = status->stat.start_ns;
         entry->login_uid = status->login_uid;
         entry->session = status->session;
-        (void)entries_set_image(table->entries, entry, status->executable, status->command_line);
+        (void)entries_set_image(table->entries, entry, status->executable, status->command_line); /* keeps */
 }
 
 /* Reads a process that the connector did not tell of, and its ancestors. NULL: gone. */
@@ -148,6 +149,7 @@ static void handle_fork(struct process_table *table, const struct process_event 
                 }
         }
         entry->forked_ns = forked_ns;
+        entries_keep(table->entries, entry);
 }
 
 static void handle_exec(struct process_table *table, const struct process_event *event) {
@@ -183,8 +185,10 @@ static void handle_event(struct process_table *table, const struct process_event
                 break;
         case PROCESS_UID_CHANGED:
                 entry = entries_find(table->entries, event->pid);
-                if (entry && !entry->exited_ns)
+                if (entry && !entry->exited_ns) {
                         entry->uid = event->uid;
+                        entries_keep(table->entries, entry);
+                }
                 break;
         case PROCESS_EXITED:
                 table->counters.n_exits++;
@@ -334,14 +338,18 @@ static int start_thread(struct process_table *table) {
         return r;
 }
 
-int process_table_new(int connector_fd, struct process_table **ret_table) {
+int process_table_kept_open(void) {
+        return slots_open("processes", PROCESSES_KEPT_MAX);
+}
+
+int process_table_new_kept(int connector_fd, int kept_fd, struct process_table **ret_table) {
         _cleanup_(process_table_freep) struct process_table *table = calloc(1, sizeof(*table));
         if (!table)
                 return -ENOMEM;
         pthread_mutex_init(&table->lock, NULL);
         table->connector_fd = connector_fd;
         table->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        table->entries = entries_new();
+        table->entries = entries_new_kept(kept_fd);
         table->boot_offset_ns = boot_offset_ns();
         table->counters.has_connector = connector_fd >= 0;
         if (table->wake_fd < 0)
@@ -353,6 +361,10 @@ int process_table_new(int connector_fd, struct process_table **ret_table) {
                 return r;
         *ret_table = STEAL(table);
         return 0;
+}
+
+int process_table_new(int connector_fd, struct process_table **ret_table) {
+        return process_table_new_kept(connector_fd, -1, ret_table);
 }
 
 struct process_table *process_table_free(struct process_table *table) {
@@ -391,6 +403,15 @@ struct actor *process_table_actor(struct process_table *table, pid_t pid) {
         /* A session begins (pam_loginuid) after the process that it belongs to. */
         if (actor && actor->n_processes)
                 proc_refresh_session(&actor->processes[0]);
+        return name_users(actor);
+}
+
+struct actor *process_table_actor_since(struct process_table *table, pid_t pid, uint64_t start_ns) {
+        pthread_mutex_lock(&table->lock);
+        struct entry *entry = look_up(table, pid);
+        bool is_same = entry && procfs_same_start(start_of(entry), start_ns);
+        struct actor *actor = is_same ? make_actor(entry) : NULL;
+        pthread_mutex_unlock(&table->lock);
         return name_users(actor);
 }
 

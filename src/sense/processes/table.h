@@ -14,6 +14,7 @@
 #include "event/actor.h"
 
 #define PROCESS_TABLE_MAX          32768
+#define PROCESSES_KEPT_MAX         16384
 #define PROCESS_KEPT_AFTER_EXIT_NS UINT64_C(120000000000)
 
 struct process_table;
@@ -30,6 +31,15 @@ int process_connector_open(void);
  * The descriptor stays the caller's.
  */
 int process_table_new(int connector_fd, struct process_table **ret_table);
+
+/* In the parent: memory in which a table is kept for its successor. Returns the descriptor or a negative errno. */
+int process_table_kept_open(void);
+
+/*
+ * As process_table_new(), and begins with what a predecessor knew, recent exits and true parents included. Kept are
+ * PROCESSES_KEPT_MAX processes; names are cut to some 450 bytes there.
+ */
+int process_table_new_kept(int connector_fd, int kept_fd, struct process_table **ret_table);
 struct process_table *process_table_free(struct process_table *table);
 DEFINE_CLEANUP(struct process_table *, process_table_free);
 
@@ -39,6 +49,9 @@ DEFINE_CLEANUP(struct process_table *, process_table_free);
  * knows the pid; NULL only when out of memory.
  */
 struct actor *process_table_actor(struct process_table *table, pid_t pid);
+
+/* The actor that had this pid and start time; NULL: not known any more, or out of memory. */
+struct actor *process_table_actor_since(struct process_table *table, pid_t pid, uint64_t start_ns);
 
 /* Is `pid` the process (root, root_start_ns) or descended from it by fork, whoever has died in between? */
 bool process_table_descends(struct process_table *table, pid_t pid, pid_t root, uint64_t root_start_ns);
