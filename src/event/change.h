@@ -34,6 +34,7 @@ struct change {
         struct node after;
         uint64_t time_ns;    /* wall clock */
         struct actor *actor; /* owned; NULL: nobody was seen doing it */
+        uint32_t ticket;     /* the sentry's, of what it has in hand (roles/sentry/unfinished.h) */
 };
 
 struct change *change_new(void);

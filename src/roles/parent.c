@@ -28,6 +28,7 @@
 #include "event/json.h"
 #include "ledger/ledger.h"
 #include "roles/role.h"
+#include "roles/sentry/unfinished.h"
 #include "sense/files/gate.h"
 #include "sense/files/watch.h"
 #include "sense/processes/table.h"
@@ -63,7 +64,8 @@ struct parent {
         sd_event *event;
         struct child children[ROLE_COUNT];
         int sockets[ROLE_COUNT][ROLE_COUNT]; /* [role][peer]: the end that role holds */
-        int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd, listen_fd, lock_fd;
+        int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd, processes_fd,
+                unfinished_fd, listen_fd, lock_fd;
         bool stopping;
         bool armed;
         int status;
@@ -97,6 +99,10 @@ static int fd_for(const struct parent *parent, enum role_id id, int place) {
                 return parent->pending_fd;
         case ROLE_FD_UNANSWERED:
                 return parent->unanswered_fd;
+        case ROLE_FD_PROCESSES:
+                return parent->processes_fd;
+        case ROLE_FD_UNFINISHED:
+                return parent->unfinished_fd;
         default:
                 return -1;
         }
@@ -497,6 +503,8 @@ static void take_stored(struct parent *parent) {
                              : !strcmp(names[i], "connector")  ? &parent->connector_fd
                              : !strcmp(names[i], "pending")    ? &parent->pending_fd
                              : !strcmp(names[i], "unanswered") ? &parent->unanswered_fd
+                             : !strcmp(names[i], "processes")  ? &parent->processes_fd
+                             : !strcmp(names[i], "unfinished") ? &parent->unfinished_fd
                                                                : NULL;
                 if (place && *place < 0)
                         *place = fcntl(fd, F_DUPFD_CLOEXEC, 64);
@@ -537,13 +545,20 @@ static int open_kernel(struct parent *parent, bool refuses) {
                 parent->pending_fd = watch_pending_open();
         if (parent->unanswered_fd < 0)
                 parent->unanswered_fd = watch_pending_open();
-        if (parent->pending_fd < 0 || parent->unanswered_fd < 0)
+        if (parent->processes_fd < 0)
+                parent->processes_fd = process_table_kept_open();
+        if (parent->unfinished_fd < 0)
+                parent->unfinished_fd = unfinished_open();
+        if (parent->pending_fd < 0 || parent->unanswered_fd < 0 || parent->processes_fd < 0 ||
+            parent->unfinished_fd < 0)
                 return complain(_("no memory for events"), "memfd_create", -ENOMEM, NULL);
         store_fd("fanotify", parent->fanotify_fd);
         store_fd("gate", parent->gate_fd);
         store_fd("connector", parent->connector_fd);
         store_fd("pending", parent->pending_fd);
         store_fd("unanswered", parent->unanswered_fd);
+        store_fd("processes", parent->processes_fd);
+        store_fd("unfinished", parent->unfinished_fd);
         return 0;
 }
 
@@ -604,6 +619,8 @@ int parent_run(const struct parent_options *options) {
                 .gate_fd = -1,
                 .connector_fd = -1,
                 .pending_fd = -1,
+                .processes_fd = -1,
+                .unfinished_fd = -1,
                 .listen_fd = -1,
                 .lock_fd = -1,
         };

@@ -70,6 +70,8 @@ static void collect(struct role_context *context) {
         context->connector_fd = fd_if_open(ROLE_FD_CONNECTOR);
         context->pending_fd = fd_if_open(ROLE_FD_PENDING);
         context->unanswered_fd = fd_if_open(ROLE_FD_UNANSWERED);
+        context->processes_fd = fd_if_open(ROLE_FD_PROCESSES);
+        context->unfinished_fd = fd_if_open(ROLE_FD_UNFINISHED);
         context->listen_fd = fd_if_open(ROLE_FD_LISTEN);
 }
 

@@ -28,6 +28,8 @@ enum role_fd {
         ROLE_FD_CONNECTOR,                           /* process connector */
         ROLE_FD_PENDING,    /* memory for events that were read and not yet worked off */
         ROLE_FD_UNANSWERED, /* memory for permission events that were read and not yet answered */
+        ROLE_FD_PROCESSES,  /* memory for the process table */
+        ROLE_FD_UNFINISHED, /* memory for what was taken in and is not in the ledger yet */
         ROLE_FD_LISTEN,     /* control socket */
         ROLE_FD_END,
 };
@@ -38,8 +40,8 @@ struct role_context {
         const char *packs;
         bool json;             /* engine: print findings as JSON lines */
         int peers[ROLE_COUNT]; /* -1: may not talk */
-        int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd,
-                listen_fd; /* -1: not given */
+        int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd, processes_fd,
+                unfinished_fd, listen_fd; /* -1: not given */
 };
 
 const char *role_name(enum role_id id);

@@ -59,14 +59,21 @@ static bool descends(pid_t pid, pid_t root, uint64_t root_start_ns, void *userda
         return process_table_descends(sentry->processes, pid, root, root_start_ns);
 }
 
+/* First of all: who was there a moment ago cannot be asked a moment later. */
+static int open_processes(struct sentry *sentry) {
+        int r = process_table_new_kept(sentry->context->connector_fd, sentry->context->processes_fd,
+                                       &sentry->processes);
+        return r < 0 ? complain("process events", r) : 0;
+}
+
 static int open_senses(struct sentry *sentry) {
         const struct role_context *context = sentry->context;
         int r = watch_new_pending(context->fanotify_fd, context->pending_fd, &sentry->watch);
         if (r < 0)
                 return complain("file events", r);
-        r = process_table_new(context->connector_fd, &sentry->processes);
+        r = unfinished_new(context->unfinished_fd, &sentry->unfinished);
         if (r < 0)
-                return complain("process events", r);
+                return complain("memory for what is unfinished", r);
         process_table_on_exec(sentry->processes, mailbox_exec, sentry);
         process_table_on_exit(sentry->processes, mailbox_exit, sentry);
         r = dpkg_open("/", NULL, &sentry->dpkg);
@@ -130,6 +137,17 @@ void sentry_drain(struct sentry *sentry) {
         for (int i = 0; i < 1000 && watch_dispatch(sentry->watch, intake_event, sentry) > 0; i++)
                 ;
         intake_flush(sentry);
+}
+
+static void resume(uint32_t ticket, const struct unfinished_record *record, void *userdata) {
+        struct sentry *sentry = userdata;
+        struct actor *actor =
+                record->pid ? process_table_actor_since(sentry->processes, record->pid, record->start_ns)
+                            : NULL;
+        if (record->kind == UNFINISHED_CHANGE)
+                intake_resume(sentry, ticket, record, actor);
+        else
+                mailbox_resume(sentry, ticket, record, actor);
 }
 
 static int on_files(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -260,6 +278,7 @@ static void close_all(struct sentry *sentry) {
         process_table_free(sentry->processes);
         watch_free(sentry->watch);
         mailbox_free(sentry->mailbox);
+        unfinished_free(sentry->unfinished); /* what is not finished stays for a successor */
         packages_free(sentry->packages);
         outbox_free(sentry->outbox);
         notes_free(sentry->notes);
@@ -281,6 +300,7 @@ static void close_all(struct sentry *sentry) {
 
 static int run(struct sentry *sentry) {
         int r = load_config(sentry);
+        r = r < 0 ? r : open_processes(sentry);
         r = r < 0 ? r : sd_event_new(&sentry->event);
         r = r < 0 ? r : open_vault(sentry);
         r = r < 0 ? r : trees_open(sentry);
@@ -290,6 +310,10 @@ static int run(struct sentry *sentry) {
         r = r < 0 ? r : tell_parent(sentry, "ready");
         if (r < 0)
                 return r;
+        /* All of them before any is compared: what a predecessor left may be about each, and says who it was. */
+        for (size_t i = 0; i < sentry->n_trees; i++)
+                (void)tree_arm(sentry, &sentry->trees[i]);
+        unfinished_inherit(sentry->unfinished, resume, sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 r = tree_start(sentry, &sentry->trees[i]);
                 if (r < 0)

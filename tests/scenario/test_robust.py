@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from guard import HINOMI, escaped, is_running, poll, stands
+from guard import HINOMI, escaped, is_running, lineage, poll, stands
 
 ROLES = ("sentry", "assayer", "engine", "ledger")
 
@@ -70,6 +70,28 @@ def test_role_killed_again_and_again(guard, tree):
         burst(tree / f"burst-{round_}", 40)
     for round_ in range(5):
         all_seen(guard, tree / f"burst-{round_}", 40)
+
+
+@pytest.mark.parametrize("waits_for", ["sentry", "assayer", "ledger"])
+def test_killed_sentry_still_names_who_it_was(guard, tree, waits_for):
+    """What it had not read, not judged, or not seen in the ledger yet: by a process that is gone when it is back."""
+    changed, reverted = tree / "index.php", tree / "lib/order.php"
+    script = 'save=$(cat "$1"); read go; echo "<?php // x" >"$0"; (echo evil >"$1"); printf "%s\n" "$save" >"$1"'
+    writer = subprocess.Popen(["sh", "-c", script, changed, reverted], stdin=subprocess.PIPE)
+    guard.settle()
+    held, old = guard.role_pid(waits_for), guard.role_pid("sentry")
+    os.kill(held, signal.SIGSTOP)
+    writer.communicate(b"go\n")
+    time.sleep(1)  # nothing says how far the sentry has come; less would only make the test easier
+    os.kill(old, signal.SIGKILL)
+    if held != old:
+        os.kill(held, signal.SIGCONT)
+    # Two processes, so that the kernel does not join what they did; a sentry at work may look in between.
+    for path, kinds in ((changed, "modified"), (reverted, ("reverted",) if held == old else ("reverted", "modified"))):
+        _, evidence = guard.seen(path, kinds)
+        assert writer.pid in [process["pid"] for process in lineage(evidence)[:2]]
+        assert str(changed) in lineage(evidence)[0]["cmd_line"]
+        assert os.getpid() in [process["pid"] for process in lineage(evidence)]
 
 
 def test_restarts_are_counted_for_good(guard):

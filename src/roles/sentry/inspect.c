@@ -125,7 +125,8 @@ static void look_again(struct sentry *sentry, struct tree *tree, const struct ch
                                                    .relative = tree_relative(tree, change->path),
                                                    .what = FILE_MODIFIED |
                                                            (node_exists(&change->before) ? 0 : FILE_CREATED),
-                                                   .actor = change->actor});
+                                                   .actor = change->actor,
+                                                   .ticket = change->ticket});
 }
 
 /* `is_unsure`: what was judged is not what is known to stand there, so that nothing is approved. */
@@ -206,16 +207,18 @@ static void unlink_inspection(struct inspections *inspections, struct inspection
 }
 
 static void finish(struct sentry *sentry, struct inspection *inspection, const json_t *content) {
+        uint32_t ticket = inspection->change->ticket;
         unlink_inspection(sentry->inspections, inspection);
         if (inspection->answered) {
                 inspection->answered(sentry, inspection->tree, STEAL(inspection->change), content,
                                      inspection->userdata);
-                inspection_free(inspection);
-                return;
+        } else {
+                json_auto_t *unreadable = content ? NULL : content_unreadable();
+                conclude(sentry, inspection->tree, inspection->change, content ?: unreadable,
+                         inspection->is_unsure);
         }
-        json_auto_t *unreadable = content ? NULL : content_unreadable();
-        conclude(sentry, inspection->tree, inspection->change, content ?: unreadable, inspection->is_unsure);
         inspection_free(inspection);
+        unfinished_drop(sentry->unfinished, ticket);
 }
 
 static bool is_gone_or_held(int error) {
@@ -229,6 +232,7 @@ static void cannot_be_sent(struct sentry *sentry, struct inspection *inspection,
         }
         unlink_inspection(sentry->inspections, inspection);
         look_again(sentry, inspection->tree, inspection->change);
+        unfinished_drop(sentry->unfinished, inspection->change->ticket);
         inspection_free(inspection);
 }
 
@@ -341,6 +345,7 @@ static int submit(struct sentry *sentry, const struct inspection *like) {
                 return -ENOMEM;
         }
         *inspection = *like;
+        unfinished_hold(sentry->unfinished, inspection->change->ticket);
         inspection->id = ++inspections->next_id;
         struct inspection *known = NULL;
         if (!inspection->answered)
@@ -435,6 +440,7 @@ static struct change *change_at(const struct observation *observation, enum chan
         change->how = how;
         change->time_ns = clock_wall_ns(&clock_system);
         change->actor = observation->actor ? actor_copy(observation->actor) : NULL;
+        change->ticket = observation->ticket;
         return change;
 }
 
@@ -491,7 +497,8 @@ static int inspect_same(struct sentry *sentry, const struct observation *observa
         bool is_approved = catalog_get(sentry->catalog, tree->id, observation->relative, &approved) == 0;
         bool came_and_went =
                 (observation->what & FILE_CREATED) && !is_approved && is_program_name(observation->relative);
-        bool rewritten = (observation->what & FILE_MODIFIED) && observation->n_closes >= 2;
+        bool rewritten = observation->was_different ||
+                         ((observation->what & FILE_MODIFIED) && observation->n_closes >= 2);
         enum zone zone = profile_zone(tree->profile, observation->relative);
         if ((!came_and_went && !(rewritten && is_approved)) || (zone == ZONE_DATA && !came_and_went) ||
             zone == ZONE_IGNORED || profile_expects_php(tree->profile, observation->relative) ||
@@ -575,7 +582,7 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
         if ((observation->what & FILE_DIRECTORY) && (observation->what & (FILE_CREATED | FILE_REMOVED)) &&
             *relative)
                 inspect_below(sentry, observation);
-        if (observation->actor && packages_defer(sentry, tree, relative, observation->actor))
+        if (observation->actor && packages_defer(sentry, observation))
                 return 0;
 
         struct baseline baseline = sentry_baseline(sentry);
@@ -595,6 +602,8 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
 
         change->time_ns = clock_wall_ns(&clock_system);
         change->actor = observation->actor ? actor_copy(observation->actor) : NULL;
+        change->ticket = observation->ticket;
+        unfinished_mark(sentry->unfinished, change->ticket, true);
         const struct release *release = release_under(sentry, observation);
         if (release) {
                 accept(sentry, tree, change, release_row(release, tree->id));

@@ -27,8 +27,10 @@ struct pending {
         unsigned what;
         unsigned n_closes;
         unsigned n_tries;
+        bool was_different;
         uint64_t first_ns, last_ns; /* monotonic */
         struct actor *actor;
+        uint32_t ticket;
         UT_hash_handle hh;
         char key[]; /* absolute path */
 };
@@ -52,6 +54,11 @@ static void pending_free(struct pending *pending) {
         free(pending);
 }
 
+static void pending_done(struct sentry *sentry, struct pending *pending) {
+        unfinished_drop(sentry->unfinished, pending->ticket);
+        pending_free(pending);
+}
+
 static void look(struct sentry *sentry, const struct pending *pending) {
         inspect(sentry, &(struct observation){
                                 .tree = pending->tree,
@@ -59,8 +66,10 @@ static void look(struct sentry *sentry, const struct pending *pending) {
                                 .what = pending->what,
                                 .n_closes = pending->n_closes,
                                 .n_tries = pending->n_tries,
+                                .was_different = pending->was_different,
                                 .monotonic_ns = pending->last_ns,
                                 .actor = pending->actor,
+                                .ticket = pending->ticket,
                         });
 }
 
@@ -84,12 +93,13 @@ static bool is_due(const struct pending *pending, uint64_t now_ns) {
                !S_ISREG(st.st_mode) || st.st_nlink > 1;
 }
 
-static void put_back(struct intake *intake, struct pending *pending) {
+static void put_back(struct sentry *sentry, struct pending *pending) {
+        struct intake *intake = sentry->intake;
         struct pending *known;
         size_t length = strlen(pending->key);
         HASH_FIND(hh, intake->pending, pending->key, length, known);
         if (known)
-                pending_free(pending);
+                pending_done(sentry, pending);
         else
                 HASH_ADD(hh, intake->pending, key, length, pending);
 }
@@ -106,9 +116,9 @@ static void look_at_due(struct sentry *sentry, bool all) {
                 HASH_DEL(list, pending);
                 if (all || is_due(pending, now_ns)) {
                         look(sentry, pending);
-                        pending_free(pending);
+                        pending_done(sentry, pending);
                 } else {
-                        put_back(intake, pending);
+                        put_back(sentry, pending);
                         waits = true;
                 }
         }
@@ -175,6 +185,38 @@ static struct pending *pending_for(struct intake *intake, struct tree *tree, con
         return pending;
 }
 
+static void begin(struct sentry *sentry, struct pending *pending) {
+        const struct actor *actor = pending->actor;
+        bool is_known = actor && actor->n_processes;
+        pending->ticket = unfinished_begin(sentry->unfinished,
+                                           &(struct unfinished_record){
+                                                   .kind = UNFINISHED_CHANGE,
+                                                   .first_ns = pending->first_ns,
+                                                   .pid = is_known ? actor->processes[0].pid : 0,
+                                                   .start_ns = is_known ? actor->processes[0].start_ns : 0,
+                                                   .path = pending->key,
+                                           });
+}
+
+void intake_resume(struct sentry *sentry, uint32_t ticket, const struct unfinished_record *record,
+                   struct actor *actor) {
+        _cleanup_(actor_freep) struct actor *taken = actor;
+        struct tree *tree = tree_of_path(sentry, record->path);
+        struct pending *pending = tree ? pending_for(sentry->intake, tree, record->path) : NULL;
+        if (!pending || pending->ticket) { /* of a tree that is guarded no more; or twice in hand */
+                unfinished_drop(sentry->unfinished, ticket);
+                return;
+        }
+        pending->what = record->what;
+        pending->n_closes = record->n_closes;
+        pending->was_different = record->was_different;
+        pending->first_ns = record->first_ns;
+        pending->last_ns = record->last_ns;
+        pending->actor = STEAL(taken);
+        pending->ticket = ticket;
+        sd_event_source_set_enabled(sentry->intake->batch, SD_EVENT_ONESHOT);
+}
+
 void intake_event(const struct file_event *event, void *userdata) {
         struct sentry *sentry = userdata;
         struct intake *intake = sentry->intake;
@@ -207,6 +249,10 @@ void intake_event(const struct file_event *event, void *userdata) {
                 pending->first_ns = event->monotonic_ns;
         if (!pending->actor)
                 pending->actor = process_table_actor(sentry->processes, event->pid);
+        if (!pending->ticket)
+                begin(sentry, pending);
+        unfinished_note(sentry->unfinished, pending->ticket, pending->what, pending->n_closes,
+                        pending->last_ns);
         if (HASH_COUNT(intake->pending) > PENDING_MAX)
                 look_at_due(sentry, true);
 }
@@ -228,6 +274,10 @@ void intake_again(struct sentry *sentry, const struct observation *observation) 
                 pending->first_ns = pending->last_ns;
         if (!pending->actor && observation->actor)
                 pending->actor = actor_copy(observation->actor);
+        if (!pending->ticket) {
+                pending->ticket = observation->ticket;
+                unfinished_hold(sentry->unfinished, pending->ticket);
+        }
         sd_event_source_set_enabled(intake->batch, SD_EVENT_ONESHOT);
 }
 

@@ -24,6 +24,7 @@ struct note {
         char *path;
         pid_t pid;
         uint64_t start_ns;
+        uint32_t ticket;
 };
 
 struct mailbox {
@@ -42,7 +43,20 @@ static void note_free(struct note *note) {
         free(note);
 }
 
-static void put(struct mailbox *mailbox, struct note *note) {
+static uint32_t begin(struct sentry *sentry, enum unfinished_kind kind, const char *path,
+                      const struct actor *actor) {
+        bool is_known = actor && actor->n_processes;
+        return unfinished_begin(sentry->unfinished,
+                                &(struct unfinished_record){
+                                        .kind = kind,
+                                        .pid = is_known ? actor->processes[0].pid : 0,
+                                        .start_ns = is_known ? actor->processes[0].start_ns : 0,
+                                        .path = path,
+                                });
+}
+
+static void put(struct sentry *sentry, struct note *note) {
+        struct mailbox *mailbox = sentry->mailbox;
         pthread_mutex_lock(&mailbox->lock);
         bool fits = mailbox->n < MAILBOX_MAX;
         if (fits) {
@@ -53,8 +67,10 @@ static void put(struct mailbox *mailbox, struct note *note) {
         pthread_mutex_unlock(&mailbox->lock);
         if (fits)
                 eventfd_write(mailbox->event_fd, 1);
-        else
+        else { /* nobody waits for it any more */
+                unfinished_drop(sentry->unfinished, note->ticket);
                 note_free(note);
+        }
 }
 
 void mailbox_exec(const struct actor *actor, void *userdata) {
@@ -71,7 +87,8 @@ void mailbox_exec(const struct actor *actor, void *userdata) {
                 return;
         note->kind = NOTE_EXEC;
         note->actor = actor_copy(actor);
-        put(sentry->mailbox, note);
+        note->ticket = begin(sentry, UNFINISHED_EXEC, "", actor);
+        put(sentry, note);
 }
 
 void mailbox_want_exit(struct mailbox *mailbox, pid_t pid) {
@@ -98,7 +115,7 @@ void mailbox_exit(pid_t pid, uint64_t start_ns, void *userdata) {
         note->kind = NOTE_EXIT;
         note->pid = pid;
         note->start_ns = start_ns;
-        put(sentry->mailbox, note);
+        put(sentry, note);
 }
 
 void mailbox_refused(struct sentry *sentry, const char *path, const struct actor *actor) {
@@ -108,7 +125,24 @@ void mailbox_refused(struct sentry *sentry, const char *path, const struct actor
         note->kind = NOTE_REFUSED;
         note->path = strdup(path);
         note->actor = actor ? actor_copy(actor) : NULL;
-        put(sentry->mailbox, note);
+        note->ticket = begin(sentry, UNFINISHED_REFUSED, path, actor);
+        put(sentry, note);
+}
+
+void mailbox_resume(struct sentry *sentry, uint32_t ticket, const struct unfinished_record *record,
+                    struct actor *actor) {
+        _cleanup_(actor_freep) struct actor *taken = actor;
+        bool is_exec = record->kind == UNFINISHED_EXEC;
+        struct note *note = is_exec && !actor ? NULL : calloc(1, sizeof(*note));
+        if (!note) {
+                unfinished_drop(sentry->unfinished, ticket);
+                return;
+        }
+        note->kind = is_exec ? NOTE_EXEC : NOTE_REFUSED;
+        note->path = is_exec ? NULL : strdup(record->path);
+        note->actor = STEAL(taken);
+        note->ticket = ticket;
+        put(sentry, note);
 }
 
 static void work_off(struct sentry *sentry, const struct note *note) {
@@ -117,7 +151,7 @@ static void work_off(struct sentry *sentry, const struct note *note) {
         switch (note->kind) {
         case NOTE_EXEC:
                 if (note->actor && judge_exec(note->actor, &verdict) == 0) {
-                        report_exec(sentry, note->actor, &verdict);
+                        report_exec(sentry, note->actor, &verdict, note->ticket);
                         verdict_deinit(&verdict);
                 }
                 break;
@@ -133,6 +167,7 @@ static void work_off(struct sentry *sentry, const struct note *note) {
                                                 .relative = tree_relative(tree, note->path),
                                                 .actor = note->actor,
                                                 .refused = true,
+                                                .ticket = note->ticket,
                                                 .monotonic_ns = clock_monotonic_ns(&clock_system),
                                         });
                 break;
@@ -154,6 +189,7 @@ static int on_mail(sd_event_source *source, int fd, uint32_t revents, void *user
         while (note) {
                 struct note *next = note->next;
                 work_off(sentry, note);
+                unfinished_drop(sentry->unfinished, note->ticket);
                 note_free(note);
                 note = next;
         }

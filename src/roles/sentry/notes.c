@@ -20,8 +20,9 @@ struct note {
         struct node node;
         char finding[32];
         uint64_t time_ns;
-        bool is_cleared; /* undone or approved meanwhile */
-        char *relative;
+        uint32_t ticket;   /* held until it is settled */
+        bool is_cleared;   /* undone or approved meanwhile */
+        char *relative;    /* NULL: the ticket alone */
         UT_hash_handle hh; /* the newest at its path */
         char key[];        /* tree index, '/', relative */
 };
@@ -65,29 +66,46 @@ static struct note *find(struct notes *notes, const struct tree *tree, const cha
         return note;
 }
 
-int notes_add(struct sentry *sentry, const struct tree *tree, const char *relative, const char *finding,
-              const struct node *node, uint64_t time_ns) {
+/* Goes with the next entry of the finding. */
+static void add(struct sentry *sentry, struct note *note, const char *finding, uint32_t ticket) {
         struct notes *notes = sentry->notes;
+        note->sentry = sentry;
+        note->ticket = ticket;
+        unfinished_hold(sentry->unfinished, ticket);
+        snprintf(note->finding, sizeof(note->finding), "%s", finding);
+        note->next = notes->added;
+        notes->added = note;
+}
+
+int notes_add_ticket(struct sentry *sentry, uint32_t ticket, const char *finding) {
+        struct note *note = ticket ? calloc(1, sizeof(*note)) : NULL;
+        if (!note)
+                return ticket ? -ENOMEM : 0;
+        add(sentry, note, finding, ticket);
+        return 0;
+}
+
+int notes_add(struct sentry *sentry, const struct tree *tree, const struct change *change,
+              const char *finding) {
+        struct notes *notes = sentry->notes;
+        const char *relative = tree_relative(tree, change->path);
         struct note *known = find(notes, tree, relative);
         int length = snprintf(NULL, 0, "%zu/%s", tree->index, relative);
         struct note *note = calloc(1, sizeof(*note) + (size_t)length + 1);
-        if (!note || node_copy(node, &note->node) < 0) {
+        if (!note || node_copy(&change->after, &note->node) < 0) {
                 free(note);
                 return -ENOMEM;
         }
         snprintf(note->key, (size_t)length + 1, "%zu/%s", tree->index, relative);
         note->relative = strchr(note->key, '/') + 1;
-        note->sentry = sentry;
         note->tree = tree->id;
-        note->time_ns = time_ns;
-        snprintf(note->finding, sizeof(note->finding), "%s", finding);
+        note->time_ns = change->time_ns;
         if (known) {
                 known->is_cleared = true;
                 HASH_DEL(notes->by_path, known);
         }
         HASH_ADD(hh, notes->by_path, key, (size_t)length, note);
-        note->next = notes->added;
-        notes->added = note;
+        add(sentry, note, finding, change->ticket);
         return 0;
 }
 
@@ -121,22 +139,28 @@ void *notes_take(struct sentry *sentry, const char *finding) {
         return taken;
 }
 
+static void observe(struct sentry *sentry, struct note *note) {
+        struct note *newest = NULL;
+        HASH_FIND(hh, sentry->notes->by_path, note->key, strlen(note->key), newest);
+        observed_set(sentry->observed, note->tree, note->relative, note->finding, &note->node, note->time_ns);
+        if (note->is_cleared)
+                observed_clear(sentry->observed, note->tree, note->relative);
+        if (newest == note)
+                HASH_DEL(sentry->notes->by_path, note);
+}
+
 void notes_settled(uint64_t index, void *taken) {
         (void)index;
-        struct note *note = taken;
-        struct sentry *sentry = note->sentry;
+        struct note *first = taken;
+        struct sentry *sentry = first->sentry;
         observed_begin(sentry->observed);
-        while (note) {
-                struct note *next = note->next, *newest = NULL;
-                HASH_FIND(hh, sentry->notes->by_path, note->key, strlen(note->key), newest);
-                observed_set(sentry->observed, note->tree, note->relative, note->finding, &note->node,
-                             note->time_ns);
-                if (note->is_cleared)
-                        observed_clear(sentry->observed, note->tree, note->relative);
-                if (newest == note)
-                        HASH_DEL(sentry->notes->by_path, note);
-                note_free(note);
-                note = next;
-        }
+        for (struct note *note = first; note; note = note->next)
+                if (note->relative)
+                        observe(sentry, note);
         observed_commit(sentry->observed);
+        for (struct note *note = first, *next; note; note = next) {
+                next = note->next;
+                unfinished_drop(sentry->unfinished, note->ticket);
+                note_free(note);
+        }
 }

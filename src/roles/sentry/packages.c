@@ -20,6 +20,7 @@
 
 struct path {
         struct tree *tree;
+        uint32_t ticket;
         UT_hash_handle hh;
         char key[]; /* absolute */
 };
@@ -74,8 +75,9 @@ static struct run *run_open(struct sentry *sentry, pid_t pid, uint64_t start_ns,
         return run;
 }
 
-int packages_defer(struct sentry *sentry, struct tree *tree, const char *relative,
-                   const struct actor *actor) {
+int packages_defer(struct sentry *sentry, const struct observation *observation) {
+        struct tree *tree = observation->tree;
+        const struct actor *actor = observation->actor;
         pid_t pid;
         uint64_t start_ns;
         if (!sentry->dpkg || !dpkg_is_running_lineage(actor, &pid, &start_ns))
@@ -86,7 +88,7 @@ int packages_defer(struct sentry *sentry, struct tree *tree, const char *relativ
         if (!run || HASH_COUNT(run->paths) >= PATHS_MAX)
                 return 0;
         _cleanup_(freep) char *absolute = NULL;
-        if (asprintf(&absolute, "%s/%s", tree->config->path, relative) < 0)
+        if (asprintf(&absolute, "%s/%s", tree->config->path, observation->relative) < 0)
                 return 0;
         size_t length = strlen(absolute);
         struct path *path;
@@ -98,6 +100,8 @@ int packages_defer(struct sentry *sentry, struct tree *tree, const char *relativ
                 return 0;
         memcpy(path->key, absolute, length + 1);
         path->tree = tree;
+        path->ticket = observation->ticket;
+        unfinished_hold(sentry->unfinished, path->ticket);
         HASH_ADD(hh, run->paths, key, length, path);
         if (is_gone)
                 packages_exited(sentry, pid, start_ns);
@@ -155,6 +159,7 @@ static void settle_path(struct sentry *sentry, struct run *run, struct path *pat
                 return;
         }
         change->actor = run->actor ? actor_copy(run->actor) : NULL;
+        change->ticket = path->ticket;
         inspect_change(sentry, tree, change);
 }
 
@@ -184,8 +189,10 @@ void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns) {
         struct run taken = *run;
         *run = (struct run){0};
         struct path *path, *next;
-        HASH_ITER (hh, taken.paths, path, next)
+        HASH_ITER (hh, taken.paths, path, next) {
                 settle_path(sentry, &taken, path, settlements, &n);
+                unfinished_drop(sentry->unfinished, path->ticket);
+        }
         for (size_t i = 0; i < n; i++)
                 record(sentry, &settlements[i]);
         run_clear(&taken);

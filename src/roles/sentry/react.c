@@ -155,6 +155,7 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         report_action(sentry, finding, "restore", change->path, done, done && result.verified, undo,
                       r < 0 ? strerror(-r) : result.detail);
         restore_result_deinit(&result);
+        unfinished_mark(sentry->unfinished, change->ticket, false);
         if (done)
                 note_restored(sentry, change->path);
         if (done && was_needed && !node_exists(&change->before))

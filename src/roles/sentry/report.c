@@ -302,8 +302,9 @@ int report_change(struct sentry *sentry, const struct tree *tree, const struct c
                 group = group_open(sentry, &like, change->actor, verdict->title);
         memcpy(ret_uid, group->uid, sizeof(group->uid));
         if (change->how == CHANGE_SEEN || change->how == CHANGE_FOUND)
-                notes_add(sentry, tree, tree_relative(tree, change->path), group->uid, &change->after,
-                          change->time_ns);
+                notes_add(sentry, tree, change, group->uid);
+        else
+                notes_add_ticket(sentry, change->ticket, group->uid);
         struct change_evidence evidence = {change, group_encode(group, change->actor), verdict->reasons,
                                            diff};
         return group_add(sentry, group, verdict, add_change, &evidence);
@@ -326,13 +327,15 @@ static int add_exec(json_t *finding, const void *what) {
                                                json_time(clock_wall_ns(&clock_system))));
 }
 
-int report_exec(struct sentry *sentry, const struct actor *actor, const struct verdict *verdict) {
+int report_exec(struct sentry *sentry, const struct actor *actor, const struct verdict *verdict,
+                uint32_t ticket) {
         uint64_t now_ns = clock_monotonic_ns(&clock_system);
         struct group like = {
                 .kind = GROUP_EXEC, .is_critical = verdict->severity >= SEVERITY_CRITICAL, .is_web = true};
         struct group *group = group_find(sentry, &like, actor, now_ns);
         if (!group)
                 group = group_open(sentry, &like, actor, verdict->title);
+        notes_add_ticket(sentry, ticket, group->uid);
         struct exec_evidence evidence = {actor, verdict->reasons};
         return group_add(sentry, group, verdict, add_exec, &evidence);
 }

@@ -29,6 +29,7 @@
 #include "respond/restore/restore.h"
 #include "roles/baseline.h"
 #include "roles/role.h"
+#include "roles/sentry/unfinished.h"
 #include "sense/files/gate.h"
 #include "sense/files/watch.h"
 #include "sense/packages/dpkg.h"
@@ -118,6 +119,7 @@ struct sentry {
         struct packages *packages;
         struct notes *notes;
         struct mailbox *mailbox;
+        struct unfinished *unfinished;
 
         bool is_armed; /* "watching" was said */
         bool is_stopping;
@@ -159,6 +161,9 @@ struct intake *intake_free(struct intake *intake);
 void intake_event(const struct file_event *event, void *sentry);
 /* Has a path looked at once more, a moment later. */
 void intake_again(struct sentry *sentry, const struct observation *observation);
+/* What a predecessor had in hand goes on. Takes the actor (may be NULL) and the ticket. */
+void intake_resume(struct sentry *sentry, uint32_t ticket, const struct unfinished_record *record,
+                   struct actor *actor);
 /* Looks at everything joined so far, now. */
 void intake_flush(struct sentry *sentry);
 size_t intake_count(const struct intake *intake);
@@ -167,12 +172,14 @@ size_t intake_count(const struct intake *intake);
 struct observation {
         struct tree *tree;
         const char *relative;
-        unsigned what;     /* enum file_what, joined */
-        unsigned n_closes; /* writers that closed it */
+        unsigned what;      /* enum file_what, joined */
+        unsigned n_closes;  /* writers that closed it */
+        bool was_different; /* when a predecessor looked */
         uint64_t monotonic_ns;
         const struct actor *actor; /* borrowed; NULL: unknown */
         bool refused;
         unsigned n_tries;      /* how often it could not be looked at */
+        uint32_t ticket;       /* held by the caller while it lasts */
         struct sentry *sentry; /* set where it is passed on by a callback */
 };
 int inspections_new(struct sentry *sentry, struct inspections **ret_inspections);
@@ -198,8 +205,10 @@ struct notes;
 int notes_new(struct notes **ret_notes);
 struct notes *notes_free(struct notes *notes);
 /* A state that goes into the next entry of a finding. */
-int notes_add(struct sentry *sentry, const struct tree *tree, const char *relative, const char *finding,
-              const struct node *node, uint64_t time_ns);
+int notes_add(struct sentry *sentry, const struct tree *tree, const struct change *change,
+              const char *finding);
+/* That this ticket's finding goes there, and no state of anything. */
+int notes_add_ticket(struct sentry *sentry, uint32_t ticket, const char *finding);
 /* Nothing unapproved stands there any more. */
 void notes_clear(struct sentry *sentry, const struct tree *tree, const char *relative);
 /* Was exactly this state reported, and stands? */
@@ -215,7 +224,8 @@ struct reports *reports_free(struct reports *reports);
 /* Adds a judged change to the finding it belongs to; says which. `ret_uid` has 32 bytes. */
 int report_change(struct sentry *sentry, const struct tree *tree, const struct change *change,
                   const struct verdict *verdict, const char *diff, char ret_uid[static 32]);
-int report_exec(struct sentry *sentry, const struct actor *actor, const struct verdict *verdict);
+int report_exec(struct sentry *sentry, const struct actor *actor, const struct verdict *verdict,
+                uint32_t ticket);
 /* A finding about the guard itself or a tree as a whole. */
 int report_state(struct sentry *sentry, const char *title, const char *type, enum severity severity,
                  const char *path, const char *detail);
@@ -250,7 +260,7 @@ bool react_restored_lately(const struct sentry *sentry, const struct tree *tree,
 int packages_new(struct sentry *sentry, struct packages **ret_packages);
 struct packages *packages_free(struct packages *packages);
 /* 1: dpkg made it, the verdict waits; 0: it did not. */
-int packages_defer(struct sentry *sentry, struct tree *tree, const char *relative, const struct actor *actor);
+int packages_defer(struct sentry *sentry, const struct observation *observation);
 void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
 
 /* requests.c */
@@ -276,6 +286,9 @@ int mailbox_new(struct sentry *sentry, struct mailbox **ret_mailbox);
 struct mailbox *mailbox_free(struct mailbox *mailbox);
 void mailbox_exec(const struct actor *actor, void *sentry);
 void mailbox_exit(pid_t pid, uint64_t start_ns, void *sentry);
+/* What a predecessor had in hand. Takes the actor and the ticket. */
+void mailbox_resume(struct sentry *sentry, uint32_t ticket, const struct unfinished_record *record,
+                    struct actor *actor);
 /* The gate denied an open. */
 void mailbox_refused(struct sentry *sentry, const char *path, const struct actor *actor);
 /* Exits of this process are wanted from now on. */

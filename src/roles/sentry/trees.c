@@ -293,7 +293,7 @@ static int take_baseline(struct sentry *sentry, struct tree *tree) {
 }
 
 int tree_start(struct sentry *sentry, struct tree *tree) {
-        int r = tree_arm(sentry, tree);
+        int r = tree->is_armed ? 0 : tree_arm(sentry, tree);
         if (r < 0)
                 return r;
         /* What a full or damaged vault does not hold is kept now, if it can be. */
