@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -169,6 +170,20 @@ static void asks_proc_by_itself(void **state) {
         loop_free(loop);
 }
 
+static void what_the_guard_was_started_from_is_never_held(void **state) {
+        struct row rows[] = {
+                {500, 100, "/usr/bin/cp"}, {getppid(), 1, "/usr/bin/bash"}, {1, 0, "/sbin/init"}};
+        struct loop_choice choice;
+        for (unsigned i = 0; i < 2; i++) {
+                rows[0].pid++;
+                rows[0].start_s = 100 + i;
+                assert_int_equal(note(*state, "/w/a.php", rows, 3, 100 + i, &choice), LOOP_NONE);
+        }
+        rows[0].start_s = 102;
+        assert_int_equal(note(*state, "/w/a.php", rows, 3, 102, &choice), LOOP_NOBODY);
+        assert_string_equal(choice.reason, "hinomi itself was started from there");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(the_third_restore_in_a_minute_holds_the_writer, setup,
@@ -181,6 +196,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(many_paths_by_one_lineage, setup, teardown),
                 cmocka_unit_test_setup_teardown(bounded_and_unknown_actors, setup, teardown),
                 cmocka_unit_test(asks_proc_by_itself),
+                cmocka_unit_test_setup_teardown(what_the_guard_was_started_from_is_never_held, setup,
+                                                teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

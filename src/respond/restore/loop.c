@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -37,10 +38,10 @@ struct loop {
 
 /* Stopping these stops the machine. A trailing '*' matches any ending. */
 static const char *const never_held[] = {
-        "systemd", "systemd-*",  "init",   "cron",     "crond",       "anacron",      "atd",
-        "sshd",    "sshd-*",     "runsv*", "s6-*",     "supervisord", "dockerd",      "containerd*",
-        "conmon",  "crio",       "mysqld", "mariadbd", "postgres",    "redis-server", "memcached",
-        "caddy",   "frankenphp", "java",   "dbus-*",   "rsyslogd",    "monit",        "incron*",
+        "systemd", "systemd-*", "init",     "cron",         "crond",     "anacron",     "atd",        "sshd",
+        "sshd-*",  "runsv*",    "s6-*",     "supervisord",  "dockerd",   "containerd*", "conmon",     "crio",
+        "mysqld",  "mariadbd",  "postgres", "redis-server", "memcached", "caddy",       "frankenphp", "java",
+        "dbus-*",  "rsyslogd",  "monit",    "incron*",      "tmux*",     "screen",
 };
 
 /* Of these only a worker may be held. */
@@ -133,6 +134,18 @@ static bool matches(const char *name, const char *const *patterns, size_t n) {
         return false;
 }
 
+/* The shell or terminal multiplexer that the guard was started from is everybody's who works there. */
+static bool is_above_us(pid_t pid) {
+        struct procfs_stat process = {.parent = getpid()};
+        for (unsigned i = 0; i < ACTOR_DEPTH_MAX && process.parent > 1; i++) {
+                if (process.parent == pid)
+                        return true;
+                if (procfs_stat(process.parent, &process) < 0)
+                        break;
+        }
+        return false;
+}
+
 static bool may_be_held(const struct actor *actor, size_t i, const char **ret_reason) {
         const char *name = base_name(actor->processes[i].executable);
         if (actor->processes[i].pid <= 1 || !name) {
@@ -141,6 +154,10 @@ static bool may_be_held(const struct actor *actor, size_t i, const char **ret_re
         }
         if (matches(name, never_held, ARRAY_SIZE(never_held))) {
                 *ret_reason = "it is started anew by a service that must not be stopped";
+                return false;
+        }
+        if (is_above_us(actor->processes[i].pid)) {
+                *ret_reason = "hinomi itself was started from there";
                 return false;
         }
         if (!matches(name, pools, ARRAY_SIZE(pools)))

@@ -6,7 +6,7 @@
  * caused `limit_lineage` restores within it, somebody is to be held: the nearest process of the actor's
  * lineage that runs still and was running at the first of these restores. Whoever is younger is a tool that
  * somebody starts anew each time. Never chosen, since stopping them stops the machine and not the
- * attack: init, service managers, cron, at, sshd, container runtimes, databases, single-process web servers,
+ * attack: what hinomi itself was started from, terminal multiplexers, init, service managers, cron, at, sshd, container runtimes, databases, single-process web servers,
  * and the *master* of a web or application server (a worker, whose parent runs the same program, may be). At
  * most LOOP_HELD_PER_PARENT_MAX children of one parent are held: then the pool is left alone, since an outage
  * may be what the attacker wants. When nobody may be held the answer says why, so that a person looks at the
