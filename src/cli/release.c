@@ -6,10 +6,13 @@
 
 #include "base/buffer.h"
 #include "base/i18n.h"
+#include "base/secrets.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/output.h"
 #include "event/json.h"
+
+#define NAME_BYTES_MAX 200
 
 static void print_release_name(const json_t *release) {
         output_bytes(stdout, json_get_string(release, "name") ?: "?", 8);
@@ -90,13 +93,22 @@ static json_t *begin_request(const struct cli *cli, const char *name, const char
         return request;
 }
 
-/* Words of the command, for a name. */
+/* Words of the command, for a name; it is recorded, so without the secrets among them. */
 static char *command_name(char **command) {
-        struct buffer name = {.limit = 200};
+        struct buffer name = {0};
         for (char **word = command; *word; word++)
-                if (buffer_format(&name, "%s%s", word == command ? "" : " ", *word) < 0)
+                if (buffer_append(&name, *word, strlen(*word) + 1) < 0)
                         break;
-        return name.size ? buffer_steal(&name) : strdup("release");
+        size_t size = name.size ? secrets_mask_arguments(name.data, name.size) : 0;
+        while (size && !name.data[size - 1])
+                size--;
+        for (size_t i = 0; i < size; i++)
+                if (!name.data[i])
+                        name.data[i] = ' ';
+        char *text =
+                size ? strndup(name.data, size < NAME_BYTES_MAX ? size : NAME_BYTES_MAX) : strdup("release");
+        buffer_deinit(&name);
+        return text;
 }
 
 /* Runs the command with the signals a terminal sends going to it alone. Exit status, as a shell has it. */

@@ -27,7 +27,7 @@ struct process {
         uint32_t login_uid; /* /proc/PID/loginuid */
         uint32_t session;   /* /proc/PID/sessionid */
         char *executable;
-        char *command_line; /* arguments joined by blanks */
+        char *command_line; /* arguments joined by blanks; secrets masked by who read it */
         char *user;         /* name of uid, or NULL */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/procfs.h"
+#include "base/secrets.h"
 #include "sense/files/intent.h"
 #include "sense/processes/proc.h"
 
@@ -15,6 +16,10 @@ static void join(const uint8_t *data, size_t size) {
                 abort();
         memcpy(text, data, size);
         text[size] = '\0';
+        size_t kept = secrets_mask_arguments(text, size);
+        if (kept > size)
+                abort();
+        memset(text + kept, 0, size - kept);
         proc_join_arguments(text, size);
         size_t length = strlen(text);
         for (size_t i = length; i < size; i++)

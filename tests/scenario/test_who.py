@@ -181,3 +181,18 @@ def test_a_very_long_line_is_shown_bounded(guard, tree):
     _, evidence = guard.seen(path, "modified")
     assert len(evidence["data"].get("diff", "")) < 200_000
     stands(path, b"x" * 10_000_000 + b"\n")
+
+
+def test_no_secret_of_a_command_line_reaches_the_ledger(guard, tree):
+    path = tree / "lib/order.php"
+    secrets = ["geheim-eins", "geheim-zwei", "geheim-drei"]
+    script = f'echo "# x" >>"$0"; : --password={secrets[0]}; sleep 0.3'
+    start("/bin/sh", "-c", script, path, f"--token={secrets[1]}", f"mysql://shop:{secrets[2]}@db/").wait()
+    _, evidence = guard.seen(path, "modified")
+    command = lineage(evidence)[0]["cmd_line"]
+    assert f': --password=***; sleep 0.3 {path} --token=*** mysql://shop:***@db/' in command
+    guard.stop()
+    recorded = b"".join(file.read_bytes() for file in guard.state.rglob("*") if file.is_file())
+    assert b"lib/order.php" in recorded
+    for secret in secrets:
+        assert secret.encode() not in recorded

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <strings.h>
 
+#include "base/secrets.h"
 #include "detect/tamper/cards.h"
 
 #define LOCAL_PART_MAX 64
@@ -61,28 +62,6 @@ static size_t hash_at(struct view view, size_t at) {
 
 /* --- settings: a name that says secret, then the value --- */
 
-static bool name_is_secret(struct view name) {
-        static const char *const words[] = {"password", "passwd", "_pass", "secret", "_key",   "apikey",
-                                            "token",    "_salt",  "dsn",   "_url",   "private"};
-        char lower[64];
-        if (name.size >= sizeof(lower))
-                name = view_from(name, name.size - sizeof(lower) + 1);
-        for (size_t i = 0; i < name.size; i++)
-                lower[i] = (char)tolower(name.data[i]);
-        lower[name.size] = '\0';
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-                const char *found = strstr(lower, words[i]);
-                if (!found)
-                        continue;
-                /* DATABASE_URL and MAILER_URL carry passwords; any other URL is what the reader wants to see
-                 */
-                if (!strcmp(words[i], "_url") && strcmp(lower, "database_url") && strcmp(lower, "mailer_url"))
-                        continue;
-                return true;
-        }
-        return false;
-}
-
 static bool is_name(unsigned char c) {
         return isalnum(c) || c == '_';
 }
@@ -96,7 +75,7 @@ static bool secret_at(struct view view, size_t at, size_t *ret_value, size_t *re
         size_t end = at;
         while (end < view.size && end - at < 64 && is_name(view.data[end]))
                 end++;
-        if (end == at || !name_is_secret((struct view){view.data + at, end - at}))
+        if (end == at || !secrets_is_name((const char *)view.data + at, end - at))
                 return false;
         size_t p = end, operators = 0;
         while (p < view.size && p - end < 12 && strchr("'\" \t=>:,", view.data[p]) && view.data[p])

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/secrets.h"
 
 static int open_process(pid_t pid) {
         char path[32];
@@ -33,6 +34,7 @@ void proc_join_arguments(char *text, size_t size) {
         for (size_t i = 0; i < size; i++)
                 if (text[i] == '\0')
                         text[i] = ' ';
+        text[size] = '\0';
 }
 
 static void read_image(int fd, struct proc_status *status) {
@@ -41,7 +43,8 @@ static void read_image(int fd, struct proc_status *status) {
         bool has_executable = n > 0;
         n = read_file(fd, "cmdline", status->command_line, sizeof(status->command_line));
         if (n > 0)
-                proc_join_arguments(status->command_line, (size_t)n);
+                proc_join_arguments(status->command_line,
+                                    secrets_mask_arguments(status->command_line, (size_t)n));
         else
                 status->command_line[0] = '\0';
         status->is_named = has_executable && n > 0;

@@ -20,10 +20,11 @@ struct proc_status {
         uint32_t session;
         bool is_named; /* executable and command line were there */
         char executable[4096];
-        char command_line[ACTOR_COMMAND_BYTES_MAX + 1];
+        char command_line[ACTOR_COMMAND_BYTES_MAX + 1]; /* secrets masked */
 };
 
-/* Arguments parted by NUL, as in /proc/PID/cmdline, become one line parted by blanks, in place. */
+/* Arguments parted by NUL, as in /proc/PID/cmdline, become one line parted by blanks, in place, ended by NUL:
+ * `text` has room for size + 1. */
 void proc_join_arguments(char *text, size_t size);
 
 /* Everything. -ESRCH: there is no such process. */
