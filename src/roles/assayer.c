@@ -8,7 +8,8 @@
  *       digest: SHA-256 of what was examined, absent where that was not the whole file
  *   {"type":"hosts","id","name"} + [file] → {"type":"hosts","id","hosts":[…]}
  *
- * Limits: CONTENT_BYTES_MAX of each file (head and tail past that), MEMORY_MAX in all.
+ * Limits: CONTENT_BYTES_MAX of each file (past that head and tail, and where PHP begins in between), MEMORY_MAX
+ * in all.
  */
 #include <grp.h>
 #include <malloc.h>
@@ -24,11 +25,15 @@
 #include "base/message.h"
 #include "base/sandbox.h"
 #include "detect/tamper/content.h"
+#include "detect/tamper/media.h"
 #include "event/json.h"
 #include "roles/role.h"
 
 #define MEMORY_MAX   ((size_t)320 << 20)
 #define TAIL_BYTES   ((size_t)8 << 20)
+#define WINDOW_BYTES ((size_t)1 << 20)
+#define FOUND_BYTES  ((size_t)64 << 10)
+#define MIDDLE_MAX   ((size_t)256 << 20) /* PHP itself reads no more into its memory, as it is shipped */
 #define TRIM_BYTES   ((size_t)1 << 20)
 #define THRESHOLD_MB 256
 
@@ -107,7 +112,27 @@ static int load_rules(const char *packs, struct content_rules **ret_rules) {
 
 /* --- requests --- */
 
-/* Head and tail of what is too large: payloads are put at an end, since the middle of a large file is data.
+/* Where PHP begins between two offsets; `end`: nowhere. Windows overlap, so that no tag falls between two. */
+static size_t find_php(int fd, size_t begin, size_t end) {
+        _cleanup_(freep) unsigned char *window = malloc(WINDOW_BYTES);
+        size_t last = end - begin > MIDDLE_MAX ? begin + MIDDLE_MAX : end;
+        for (size_t at = begin; window && at < last; at += WINDOW_BYTES - FOUND_BYTES) {
+                size_t wanted = end - at < WINDOW_BYTES ? end - at : WINDOW_BYTES;
+                ssize_t n = io_pread_full(fd, window, wanted, at);
+                if (n <= 0)
+                        return end;
+                size_t found = media_find_php((struct view){window, (size_t)n}, 0, TAGS_IN_BYTES);
+                if (found != SIZE_MAX)
+                        return at + found;
+                if ((size_t)n < wanted)
+                        break;
+        }
+        return end;
+}
+
+/*
+ * Head and tail of what is too large: payloads are put at an end, since the middle of a large file is data. But a
+ * program may stand anywhere: what begins in between takes the place of the head's last bytes.
  */
 static int read_bytes(int fd, struct bytes *ret_bytes) {
         struct stat st;
@@ -122,6 +147,12 @@ static int read_bytes(int fd, struct bytes *ret_bytes) {
         if (n < 0)
                 return (int)n;
         bytes.size = (size_t)n;
+        size_t php = tail ? find_php(fd, bytes.size, whole - tail) : whole - tail;
+        if (php < whole - tail) {
+                n = io_pread_full(fd, bytes.data + bytes.size - FOUND_BYTES, FOUND_BYTES, php);
+                if (n < 0)
+                        return (int)n;
+        }
         if (tail) {
                 n = io_pread_full(fd, bytes.data + bytes.size, tail, whole - tail);
                 if (n < 0)

@@ -196,3 +196,52 @@ def test_lease_taken_before_the_examination_holds_nobody_up(make_guard, owned):
         guard.seen(path, severity=HIGH)
     finally:
         process.kill()
+
+
+def test_program_in_the_middle_of_a_large_image(application, owned):
+    path = owned / "upload/large.gif"
+    with open(path, "wb") as file:
+        file.write(b"GIF89a" + b"\1\2\3\0" * (7 << 20) + SHELL + b"?>" + b"\0" * (12 << 20))
+    application.seen(path, severity=CRITICAL)
+
+
+def test_program_in_the_middle_of_a_large_text_is_not_inert(application, owned):
+    path = owned / "upload/large.php"
+    with open(path, "wb") as file:
+        file.write(b"nothing\n" * (4 << 20) + SHELL + b"?>" + b"\n" * (12 << 20))
+    application.seen(path, severity=CRITICAL)
+
+
+def test_deep_directories_moved_in(application, owned, scratch):
+    script = """
+        import os, sys
+        os.mkdir(sys.argv[1])
+        os.chdir(sys.argv[1])
+        for _ in range(400):
+            os.mkdir("d")
+            os.chdir("d")
+        with open("shell.php", "w") as file:
+            file.write("<?php system($_GET['c']);")
+        """
+    assert intrude(script, scratch / "deep", user="root") == 0
+    os.rename(scratch / "deep", owned / "lib/deep")
+    application.seen(owned / "lib/deep" / ("d/" * 400 + "shell.php"), severity=HIGH)
+
+
+def test_uploads_do_not_delay_the_judgement_of_code(application, owned):
+    """What is slow to examine waits for what is not."""
+    assayer = application.role_pid("assayer")
+    cards = b"4111111111111111;2027-01;123\n" * (2 << 15)
+    os.kill(assayer, signal.SIGSTOP)
+    try:
+        uploads = [owned / f"upload/{i}.txt" for i in range(6)]
+        for path in uploads:
+            path.write_bytes(cards)
+            time.sleep(0.2)
+        (owned / "lib/order.php").write_bytes(SHELL)
+        time.sleep(1)
+    finally:
+        os.kill(assayer, signal.SIGCONT)
+    code, _ = application.seen(owned / "lib/order.php", severity=HIGH)
+    last = max(application.seen(path)[0]["metadata"]["sequence"] for path in uploads)
+    assert code["metadata"]["sequence"] < last

@@ -2,7 +2,8 @@
  * From a path that something happened to, to a verdict.
  *
  * Content is judged by the assayer, asynchronously: an inspection waits for its answer with the
- * change it is about. INSPECTIONS_MAX wait at a time, the rest queue. An assayer that dies over a
+ * change it is about. INSPECTIONS_MAX wait at a time, the rest queue: code before data, and what is large last and one
+ * at a time, so that nobody delays the judgement of a program by uploads. An assayer that dies over a
  * file is given it once more; dying twice is itself an indicator. Where a change names
  * hosts, the verdict waits until the hosts the application itself names have been read.
  */
@@ -21,19 +22,29 @@
 #include <uthash.h>
 
 #define INSPECTIONS_MAX    32 /* in the assayer's hands */
+#define LIGHT_BYTES_MAX    ((uint64_t)256 << 10)
+#define HAND_BYTES_MAX     ((uint64_t)1 << 20) /* in the assayer's hands: of light ones */
 #define ATTEMPTS_MAX       2
 #define LEASE_TRIES        5                    /* a moment apart */
 #define CONTENT_MEMORY_MAX ((uint64_t)64 << 20) /* approved content larger than this is not diffed */
 
+enum stage {
+        STAGE_CODE, /* waits to be sent */
+        STAGE_DATA,
+        STAGE_HEAVY,
+        STAGE_SENT,
+        STAGE_HOSTS, /* is answered, and waits for the hosts of its tree */
+        STAGE_COUNT,
+};
+
 struct inspection {
         struct inspection *next;
+        enum stage stage;
         uint64_t id;
         struct tree *tree;
         struct change *change;
         json_t *content; /* the answer, while it waits for hosts */
         unsigned n_attempts;
-        bool is_sent;
-        bool waits_for_hosts;
         bool from_vault;           /* the content is in the vault, not in the tree */
         bool is_unsure;            /* what stands there now may be another content */
         inspect_answered answered; /* NULL: judge */
@@ -51,8 +62,11 @@ struct hosts_task {
 
 struct inspections {
         struct inspection *by_path;
-        struct inspection *first, **end;
-        size_t n, n_sent;
+        struct {
+                struct inspection *first, **end;
+        } stages[STAGE_COUNT];
+        size_t n, n_sent, n_heavy; /* heavy: of those sent */
+        uint64_t light_bytes;      /* of those sent */
         uint64_t next_id;
         struct hosts_task *hosts, **hosts_end;
         size_t n_hosts_sent;
@@ -65,7 +79,8 @@ int inspections_new(struct sentry *sentry, struct inspections **ret_inspections)
         struct inspections *inspections = calloc(1, sizeof(*inspections));
         if (!inspections)
                 return -ENOMEM;
-        inspections->end = &inspections->first;
+        for (enum stage stage = 0; stage < STAGE_COUNT; stage++)
+                inspections->stages[stage].end = &inspections->stages[stage].first;
         inspections->hosts_end = &inspections->hosts;
         inspections->next_id = clock_monotonic_ns(&clock_system);
         *ret_inspections = inspections;
@@ -82,11 +97,12 @@ struct inspections *inspections_free(struct inspections *inspections) {
         if (!inspections)
                 return NULL;
         HASH_CLEAR(hh, inspections->by_path);
-        while (inspections->first) {
-                struct inspection *inspection = inspections->first;
-                inspections->first = inspection->next;
-                inspection_free(inspection);
-        }
+        for (enum stage stage = 0; stage < STAGE_COUNT; stage++)
+                while (inspections->stages[stage].first) {
+                        struct inspection *inspection = inspections->stages[stage].first;
+                        inspections->stages[stage].first = inspection->next;
+                        inspection_free(inspection);
+                }
         while (inspections->hosts) {
                 struct hosts_task *task = inspections->hosts;
                 inspections->hosts = task->next;
@@ -194,16 +210,50 @@ static void forget_path(struct inspections *inspections, struct inspection *insp
         inspection->is_known = false;
 }
 
-static void unlink_inspection(struct inspections *inspections, struct inspection *inspection) {
-        forget_path(inspections, inspection);
-        struct inspection **link = &inspections->first;
+static bool is_heavy(const struct inspection *inspection) {
+        return inspection->change->after.size_bytes + inspection->change->before.size_bytes > LIGHT_BYTES_MAX;
+}
+
+static enum stage waiting_stage(const struct inspection *inspection) {
+        enum zone zone = inspection->change->zone;
+        if (is_heavy(inspection))
+                return STAGE_HEAVY;
+        return zone == ZONE_CODE || zone == ZONE_NONE ? STAGE_CODE : STAGE_DATA;
+}
+
+static void count_sent(struct inspections *inspections, const struct inspection *inspection, bool is_sent) {
+        const struct change *change = inspection->change;
+        uint64_t bytes = is_heavy(inspection) ? 0 : change->after.size_bytes + change->before.size_bytes;
+        inspections->n_sent += is_sent ? 1 : -(size_t)1;
+        inspections->n_heavy += !is_heavy(inspection) ? 0 : is_sent ? 1 : -(size_t)1;
+        inspections->light_bytes += is_sent ? bytes : -bytes;
+}
+
+static void enter_stage(struct inspections *inspections, struct inspection *inspection, enum stage stage) {
+        inspection->stage = stage;
+        inspection->next = NULL;
+        *inspections->stages[stage].end = inspection;
+        inspections->stages[stage].end = &inspection->next;
+        inspections->n++;
+        if (stage == STAGE_SENT)
+                count_sent(inspections, inspection, true);
+}
+
+static void leave_stage(struct inspections *inspections, struct inspection *inspection) {
+        struct inspection **link = &inspections->stages[inspection->stage].first;
         while (*link != inspection)
                 link = &(*link)->next;
         *link = inspection->next;
-        if (inspections->end == &inspection->next)
-                inspections->end = link;
+        if (inspections->stages[inspection->stage].end == &inspection->next)
+                inspections->stages[inspection->stage].end = link;
         inspections->n--;
-        inspections->n_sent -= inspection->is_sent;
+        if (inspection->stage == STAGE_SENT)
+                count_sent(inspections, inspection, false);
+}
+
+static void unlink_inspection(struct inspections *inspections, struct inspection *inspection) {
+        forget_path(inspections, inspection);
+        leave_stage(inspections, inspection);
 }
 
 static void finish(struct sentry *sentry, struct inspection *inspection, const json_t *content) {
@@ -266,9 +316,9 @@ static int send_hosts_task(struct sentry *sentry, struct hosts_task *task) {
 
 static void release_waiting(struct sentry *sentry, struct tree *tree) {
         struct inspection *next;
-        for (struct inspection *i = sentry->inspections->first; i; i = next) {
+        for (struct inspection *i = sentry->inspections->stages[STAGE_HOSTS].first; i; i = next) {
                 next = i->next;
-                if (i->tree == tree && i->waits_for_hosts)
+                if (i->tree == tree)
                         finish(sentry, i, i->content);
         }
 }
@@ -288,15 +338,22 @@ static void hosts_task_done(struct sentry *sentry, struct hosts_task *task) {
                 release_waiting(sentry, tree);
 }
 
+/* The next that may be given to the assayer, or NULL. A lone one always may. */
+static struct inspection *next_to_send(const struct inspections *inspections) {
+        if (inspections->n_sent >= INSPECTIONS_MAX)
+                return NULL;
+        if (inspections->light_bytes < HAND_BYTES_MAX)
+                for (enum stage stage = STAGE_CODE; stage < STAGE_HEAVY; stage++)
+                        if (inspections->stages[stage].first)
+                                return inspections->stages[stage].first;
+        return inspections->n_heavy ? NULL : inspections->stages[STAGE_HEAVY].first;
+}
+
 /* Keeps the assayer busy: changes first, then what is learned quietly. */
 static void pump(struct sentry *sentry) {
         struct inspections *inspections = sentry->inspections;
-        struct inspection *next;
-        for (struct inspection *i = inspections->first; i && inspections->n_sent < INSPECTIONS_MAX;
-             i = next) {
-                next = i->next;
-                if (i->is_sent || i->waits_for_hosts)
-                        continue;
+        struct inspection *i;
+        while ((i = next_to_send(inspections))) {
                 int r = send_inspection(sentry, i);
                 if (r == -EAGAIN)
                         return;
@@ -304,9 +361,9 @@ static void pump(struct sentry *sentry) {
                         cannot_be_sent(sentry, i, r);
                         continue;
                 }
-                i->is_sent = true;
+                leave_stage(inspections, i);
+                enter_stage(inspections, i, STAGE_SENT);
                 i->n_attempts++;
-                inspections->n_sent++;
         }
         struct hosts_task *next_task;
         for (struct hosts_task *task = inspections->hosts;
@@ -357,9 +414,7 @@ static int submit(struct sentry *sentry, const struct inspection *like) {
                                 strlen(inspection->change->path), inspection);
                 inspection->is_known = true;
         }
-        *inspections->end = inspection;
-        inspections->end = &inspection->next;
-        inspections->n++;
+        enter_stage(inspections, inspection, waiting_stage(inspection));
         pump(sentry);
         return 0;
 }
@@ -658,7 +713,7 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
         if (type && !strcmp(type, "hosts") && id)
                 hosts_answer(sentry, id, message);
         if (type && !strcmp(type, "assayed")) {
-                struct inspection *inspection = inspections->first;
+                struct inspection *inspection = inspections->stages[STAGE_SENT].first;
                 while (inspection && inspection->id != id)
                         inspection = inspection->next;
                 json_t *content = json_object_get(message, "content");
@@ -667,10 +722,8 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
                 bool names_hosts = json_array_size(json_object_get(content, "new_hosts")) > 0;
                 if (inspection && names_hosts && inspection->tree->n_hosts_left && !inspection->answered) {
                         inspection->content = json_incref(content);
-                        inspection->waits_for_hosts = true;
-                        inspections->n_sent--;
-                        inspection->is_sent = false;
-                        inspection->n_attempts = ATTEMPTS_MAX;
+                        leave_stage(inspections, inspection);
+                        enter_stage(inspections, inspection, STAGE_HOSTS);
                 } else if (inspection) {
                         finish(sentry, inspection, content);
                 }
@@ -681,17 +734,15 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
 void inspect_assayer_restarted(struct sentry *sentry) {
         struct inspections *inspections = sentry->inspections;
         struct inspection *next;
-        for (struct inspection *i = inspections->first; i; i = next) {
+        for (struct inspection *i = inspections->stages[STAGE_SENT].first; i; i = next) {
                 next = i->next;
-                if (!i->is_sent)
-                        continue;
                 if (i->n_attempts >= ATTEMPTS_MAX) {
                         json_auto_t *content = content_unreadable();
                         finish(sentry, i, content);
                         continue;
                 }
-                i->is_sent = false;
-                inspections->n_sent--;
+                leave_stage(inspections, i);
+                enter_stage(inspections, i, waiting_stage(i));
         }
         struct hosts_task *next_task;
         for (struct hosts_task *task = inspections->hosts; task; task = next_task) {

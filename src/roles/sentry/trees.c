@@ -196,7 +196,8 @@ int tree_sweep(struct sentry *sentry, struct tree *tree) {
 
 #define DEPTH_MAX 200
 
-static int visit_found(const struct tree *tree, const char *relative, int depth,
+/* What lies deeper is left to a sweep. */
+static int visit_found(struct tree *tree, const char *relative, int depth,
                        int (*visit)(const char *relative, void *userdata), void *userdata) {
         int fd = tree_open_file(tree, relative, O_RDONLY | O_DIRECTORY);
         DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -210,8 +211,13 @@ static int visit_found(const struct tree *tree, const char *relative, int depth,
                 _cleanup_(freep) char *path = NULL;
                 if (asprintf(&path, "%s/%s", relative, entry->d_name) < 0)
                         r = -ENOMEM;
-                else if ((r = visit(path, userdata)) >= 0 && entry->d_type == DT_DIR && depth < DEPTH_MAX)
-                        visit_found(tree, path, depth + 1, visit, userdata);
+                else if ((r = visit(path, userdata)) >= 0 &&
+                         (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN)) {
+                        if (depth < DEPTH_MAX)
+                                visit_found(tree, path, depth + 1, visit, userdata);
+                        else
+                                tree->is_behind = true;
+                }
         }
         closedir(directory);
         return r;
