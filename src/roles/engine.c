@@ -4,34 +4,20 @@
  * control socket. It never touches a guarded file.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/message.h"
-#include "cli/output.h"
-#include "event/finding.h"
 #include "event/json.h"
 #include "ledger/ledger.h"
 #include "roles/engine/engine.h"
-
-static void print_news(struct engine *engine, const json_t *news) {
-        json_auto_t *whole = json_copy((json_t *)news);
-        json_object_set_new(whole, "evidences", json_copy(json_object_get(news, "evidences")));
-        finding_expand(whole);
-        if (engine->context->json)
-                output_json(stdout, whole);
-        else
-                finding_print(stdout, whole, output_colour(stdout));
-        fflush(stdout);
-}
 
 static int apply(struct engine *engine, uint64_t index, const json_t *entry, bool live) {
         json_auto_t *news = NULL;
         int r = findings_apply(engine->findings, index, entry, &news);
         if (r == 1 && live) {
-                print_news(engine, news);
+                printer_print(engine->printer, news);
                 clients_publish(engine, news);
         }
         return r < 0 ? r : 0;
@@ -157,7 +143,7 @@ static int on_parent(sd_event_source *source, int fd, uint32_t revents, void *us
 
 static int engine_loop(struct engine *engine) {
         const struct role_context *context = engine->context;
-        int r = sd_event_new(&engine->event);
+        int r = 0;
         fcntl(context->peers[ROLE_LEDGER], F_SETFL, O_NONBLOCK);
         r = r < 0 ? r
                   : sd_event_add_io(engine->event, NULL, context->peers[ROLE_PARENT], EPOLLIN, on_parent,
@@ -178,7 +164,9 @@ static int engine_loop(struct engine *engine) {
 
 int role_engine_run(const struct role_context *context) {
         struct engine engine = {.context = context, .started_ns = clock_wall_ns(&clock_system)};
-        int r = findings_open("/engine", &engine.findings);
+        int r = sd_event_new(&engine.event);
+        r = r < 0 ? r : printer_new(&engine, &engine.printer);
+        r = r < 0 ? r : findings_open("/engine", &engine.findings);
         if (r < 0)
                 return r;
         r = follow_log(&engine); /* no log yet: the first entry tells */
@@ -188,6 +176,7 @@ int role_engine_run(const struct role_context *context) {
         if (r < 0 && r != -ENOENT)
                 engine.n_seen = findings_next(engine.findings) + 1;
         r = engine_loop(&engine);
+        printer_free(engine.printer);
         findings_close(engine.findings);
         return r;
 }

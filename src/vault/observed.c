@@ -4,8 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is asked at every change is compiled once. */
+enum statement {
+        STATEMENT_SET,
+        STATEMENT_CLEAR,
+        STATEMENT_HAS,
+        N_STATEMENTS,
+};
+
 struct observed {
         sqlite3 *database;
+        sqlite3_stmt *statements[N_STATEMENTS];
         unsigned n_sets;
 };
 
@@ -22,16 +31,29 @@ static const char schema[] =
         "CREATE INDEX IF NOT EXISTS observed_finding ON observed(finding);"
         "DROP INDEX IF EXISTS observed_digest;";
 
+static const char *const sql[N_STATEMENTS] = {
+        [STATEMENT_SET] = "INSERT OR REPLACE INTO observed "
+                          "VALUES(?1,?2,?3,?4,1,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+        [STATEMENT_CLEAR] = "UPDATE observed SET standing=0 WHERE tree=?1 AND path=?2 AND standing=1",
+        [STATEMENT_HAS] = "SELECT finding, mode,uid,gid,links,size,inode,mtime,ctime,digest,xattr,target"
+                          " FROM observed WHERE tree=?1 AND path=?2 AND standing=1",
+};
+
 static void finalizep(sqlite3_stmt **statement) {
         sqlite3_finalize(*statement);
 }
 
-static int prepare(struct observed *observed, const char *sql, sqlite3_stmt **ret_statement) {
-        return sqlite3_prepare_v2(observed->database, sql, -1, ret_statement, NULL) == SQLITE_OK ? 0 : -EIO;
+static void resetp(sqlite3_stmt **statement) {
+        sqlite3_reset(*statement);
+        sqlite3_clear_bindings(*statement);
 }
 
-static int run(struct observed *observed, const char *sql) {
-        return sqlite3_exec(observed->database, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+static int prepare(struct observed *observed, const char *text, sqlite3_stmt **ret_statement) {
+        return sqlite3_prepare_v2(observed->database, text, -1, ret_statement, NULL) == SQLITE_OK ? 0 : -EIO;
+}
+
+static int run(struct observed *observed, const char *text) {
+        return sqlite3_exec(observed->database, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
 }
 
 int observed_open(const char *state, struct observed **ret_observed) {
@@ -44,12 +66,17 @@ int observed_open(const char *state, struct observed **ret_observed) {
                             NULL) != SQLITE_OK ||
             run(observed, schema) < 0)
                 return sqlite3_errcode(observed->database) == SQLITE_CANTOPEN ? -EIO : -EBADMSG;
+        for (size_t i = 0; i < N_STATEMENTS; i++)
+                if (prepare(observed, sql[i], &observed->statements[i]) < 0)
+                        return -EBADMSG;
         *ret_observed = STEAL(observed);
         return 0;
 }
 
 struct observed *observed_close(struct observed *observed) {
         if (observed) {
+                for (size_t i = 0; i < N_STATEMENTS; i++)
+                        sqlite3_finalize(observed->statements[i]);
                 sqlite3_close_v2(observed->database);
                 free(observed);
         }
@@ -115,12 +142,12 @@ static int column_node(sqlite3_stmt *statement, int at, struct node *ret_node) {
 static int prune(struct observed *observed) {
         if (++observed->n_sets % PRUNE_EVERY)
                 return 0;
-        char sql[256];
-        snprintf(sql, sizeof(sql),
+        char text[256];
+        snprintf(text, sizeof(text),
                  "DELETE FROM observed WHERE standing=0 AND time_ns < (SELECT time_ns FROM observed"
                  " ORDER BY time_ns DESC LIMIT 1 OFFSET %d)",
                  OBSERVED_ROWS_MAX);
-        return run(observed, sql);
+        return run(observed, text);
 }
 
 int observed_set(struct observed *observed, int64_t tree, const char *path, const char *finding,
@@ -128,13 +155,7 @@ int observed_set(struct observed *observed, int64_t tree, const char *path, cons
         int r = observed_clear(observed, tree, path);
         if (r < 0)
                 return r;
-        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
-        r = prepare(observed,
-                    "INSERT OR REPLACE INTO observed "
-                    "VALUES(?1,?2,?3,?4,1,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
-                    &statement);
-        if (r < 0)
-                return r;
+        _cleanup_(resetp) sqlite3_stmt *statement = observed->statements[STATEMENT_SET];
         bind_path(statement, tree, path);
         sqlite3_bind_text(statement, 3, finding, -1, SQLITE_STATIC);
         sqlite3_bind_int64(statement, 4, (sqlite3_int64)time_ns);
@@ -143,30 +164,19 @@ int observed_set(struct observed *observed, int64_t tree, const char *path, cons
 }
 
 int observed_clear(struct observed *observed, int64_t tree, const char *path) {
-        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
-        int r = prepare(observed, "UPDATE observed SET standing=0 WHERE tree=?1 AND path=?2 AND standing=1",
-                        &statement);
-        if (r < 0)
-                return r;
+        _cleanup_(resetp) sqlite3_stmt *statement = observed->statements[STATEMENT_CLEAR];
         bind_path(statement, tree, path);
         return sqlite3_step(statement) == SQLITE_DONE ? 0 : -EIO;
 }
 
 int observed_has(struct observed *observed, int64_t tree, const char *path, const struct node *node,
                  char *ret_finding) {
-        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
-        int r = prepare(
-                observed,
-                "SELECT finding, mode,uid,gid,links,size,inode,mtime,ctime,digest,xattr,target FROM observed"
-                " WHERE tree=?1 AND path=?2 AND standing=1",
-                &statement);
-        if (r < 0)
-                return r;
+        _cleanup_(resetp) sqlite3_stmt *statement = observed->statements[STATEMENT_HAS];
         bind_path(statement, tree, path);
         if (sqlite3_step(statement) != SQLITE_ROW)
                 return 0;
         _cleanup_(node_deinit) struct node known = NODE_INIT;
-        r = column_node(statement, 1, &known);
+        int r = column_node(statement, 1, &known);
         if (r < 0)
                 return r;
         if (ret_finding)

@@ -480,3 +480,25 @@ def test_stale_socket_is_no_obstacle(guard):
     guard.kill()
     guard.start()
     assert guard.run("status").returncode == 0
+
+
+def test_a_reader_that_stands_still_holds_nobody_up(guard, tree):
+    """As under a pager: what is printed waits, questions are answered, and what was left out is said."""
+    guard.stop()
+    with subprocess.Popen(
+        [str(HINOMI), "watch", *guard.arguments()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"hinomi: watching\n"
+            text = "".join(f"// line {i} of a long diff\n" for i in range(200))
+            (tree / "many").mkdir()
+            for i in range(400):
+                (tree / "many" / f"f{i}.php").write_text(f"<?php\n// {i}\n{text}")
+                if i % 20 == 0:
+                    assert guard.run("status").returncode == 0
+            all_seen(guard, tree / "many", 400)
+            process.send_signal(signal.SIGTERM)
+            printed = process.stdout.read().decode()
+        finally:
+            process.kill()
+    assert printed.count("f0.php") and ("were not printed" in printed or "f399.php" in printed)

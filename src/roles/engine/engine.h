@@ -1,5 +1,5 @@
 /*
- * The engine's parts: findings (a view of the ledger), clients (the control socket), and
+ * The engine's parts: findings (a view of the ledger), clients (the control socket), printer, and
  * what is known of the other roles. roles/engine.c wires them; this is what they share.
  */
 #pragma once
@@ -13,11 +13,13 @@
 #include "roles/role.h"
 
 struct client;
+struct printer;
 
 struct engine {
         const struct role_context *context;
         sd_event *event;
         struct findings *findings;
+        struct printer *printer;
         struct client *clients; /* list */
         size_t n_clients;
         uint64_t next_ask;
@@ -30,6 +32,11 @@ struct engine {
 
 /* Applies what the ledger has and the findings have not. */
 int engine_catch_up(struct engine *engine);
+
+/* What a finding gained, on standard output: roles/engine/printer.c. Freed before the event loop. */
+int printer_new(struct engine *engine, struct printer **ret_printer);
+struct printer *printer_free(struct printer *printer);
+void printer_print(struct printer *printer, const json_t *news);
 
 /* control socket: roles/engine/clients.c */
 int clients_listen(struct engine *engine);
