@@ -3,7 +3,7 @@
 LANGUAGES := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MESSAGES := $(LANGUAGES:%=$(BUILD)/locale/%/LC_MESSAGES/hinomi.mo)
 XGETTEXT := xgettext --from-code=UTF-8 --language=C --keyword=_ --keyword=N_ --keyword=ngettext:1,2 \
-	--add-comments=TRANSLATORS --sort-by-file --package-name=hinomi --no-wrap
+	--add-comments=TRANSLATORS --sort-by-file --no-location --package-name=hinomi --no-wrap
 
 .PHONY: locale pot po-update check-locale
 all: locale
@@ -21,7 +21,7 @@ $(BUILD)/hinomi.pot: $(SOURCES) src/config/options.def $(wildcard packs/yara/*.y
 
 po-update: pot ## bring po/*.po up to date with the sources; new messages are left empty
 	for language in $(LANGUAGES); do \
-		msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-wrap po/$$language.po $(BUILD)/hinomi.pot; done
+		msgmerge --quiet --update --backup=none --no-fuzzy-matching --no-location --no-wrap po/$$language.po $(BUILD)/hinomi.pot; done
 
 check-locale: pot ## every message is translated, in every language, with the same arguments
 	@tools/check-locale $(BUILD)/hinomi.pot $(LANGUAGES:%=po/%.po)
