@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sandbox.h"
 
 static const struct {
         const char *name;
@@ -89,7 +90,9 @@ static int settle(struct role_context *context) {
         if (setgroups(0, NULL) < 0 || setresgid(user.gid, user.gid, user.gid) < 0 ||
             setresuid(user.uid, user.uid, user.uid) < 0)
                 return -errno;
-        return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0; /* a change of user clears it */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* a change of user clears it */
+                return -errno;
+        return sandbox_enter_service();
 }
 
 int roles_main(int argc, char **argv) {

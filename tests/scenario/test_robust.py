@@ -400,7 +400,8 @@ def test_roles_run_with_the_least_they_need(guard):
         if role != "sentry":
             assert int(status["CapEff"], 16) == 0, role
         assert status["NoNewPrivs"].strip() == "1", role
-    assert "Seccomp:\t2" in open(f"/proc/{guard.role_pid('assayer')}/status", encoding="ascii").read()
+    for role in ("assayer", "engine", "ledger"):
+        assert "Seccomp:\t2" in open(f"/proc/{guard.role_pid(role)}/status", encoding="ascii").read(), role
 
 
 def test_garbage_on_the_control_socket(guard):
