@@ -245,3 +245,42 @@ def test_uploads_do_not_delay_the_judgement_of_code(application, owned):
     code, _ = application.seen(owned / "lib/order.php", severity=HIGH)
     last = max(application.seen(path)[0]["metadata"]["sequence"] for path in uploads)
     assert code["metadata"]["sequence"] < last
+
+
+APPEND = """
+    import os, sys, time
+    end = time.monotonic() + 30
+    for i in range(60):
+        while time.monotonic() < end:
+            try:
+                fd = os.open(f"{sys.argv[1]}/{i}.php", os.O_WRONLY | os.O_APPEND)
+            except FileNotFoundError:
+                continue
+            os.write(fd, b"system($_GET[1]);")
+            os.close(fd)
+            break
+    """
+
+RELEASE = """
+    import os, sys, time
+    for i in range(60):
+        fd = os.open(f"{sys.argv[1]}/{i}.php", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.write(fd, b"<?php echo 1;")
+        os.close(fd)
+        if i % 2:
+            time.sleep(0.003)
+    """
+
+
+def test_what_is_written_behind_a_release_is_not_approved(application, owned):
+    """Into the same files, at once."""
+    intruder = intrude(APPEND, owned / "lib", wait=False)
+    account = ["setpriv", f"--reuid={WEB}", f"--regid={WEB}", "--clear-groups"]
+    command = [*account, "/usr/bin/python3", "-c", textwrap.dedent(RELEASE), owned / "lib"]
+    application.done("release", "--name", "two", "--", *command)
+    intruder.wait()
+    application.settle()
+    for i in range(60):
+        path = owned / f"lib/{i}.php"
+        assert b"system" in path.read_bytes()
+        application.seen(path, severity=HIGH)

@@ -487,6 +487,10 @@ static const struct release *release_under(struct sentry *sentry, const struct o
         return release;
 }
 
+bool inspect_is_released(struct sentry *sentry, const struct observation *observation) {
+        return release_under(sentry, observation) != NULL;
+}
+
 static struct change *change_at(const struct observation *observation, enum change_how how) {
         struct change *change = change_new();
         if (!change ||
@@ -660,6 +664,12 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
         change->ticket = observation->ticket;
         unfinished_mark(sentry->unfinished, change->ticket, true);
         const struct release *release = release_under(sentry, observation);
+        /* What was read may be what somebody wrote behind the release: then it is his. */
+        if (release && intake_is_contested(sentry, observation)) {
+                intake_again(sentry, observation);
+                change_free(change);
+                return 0;
+        }
         if (release) {
                 accept(sentry, tree, change, release_row(release, tree->id));
                 learn_again(sentry, tree, relative);

@@ -5,7 +5,9 @@
  * that brought it has been read. A file just created, or written and still open, is waited for:
  * SETTLE_MS, or until its writer closes it; a file written without end is looked at every
  * SETTLE_MAX_MS. So a copy of identical content is seen when it is whole, and a burst of writes
- * to one file is one look. Bounded: past PENDING_MAX everything joined so far is looked at first.
+ * to one file is one look. Who did it is the first of them; but one who holds no release goes before one who does,
+ * so that no change is approved because it came behind a release's. Bounded: past PENDING_MAX everything joined so
+ * far is looked at first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #define SETTLE_MS     300
 #define SETTLE_MAX_MS 2000
 #define PENDING_MAX   20000
+#define PEEKS_MAX     64
 
 struct pending {
         struct tree *tree;
@@ -30,6 +33,7 @@ struct pending {
         bool was_different;
         uint64_t first_ns, last_ns; /* monotonic */
         struct actor *actor;
+        bool is_contested; /* the actor holds no release, and another who was at it does */
         uint32_t ticket;
         UT_hash_handle hh;
         char key[]; /* absolute path */
@@ -40,6 +44,8 @@ struct intake {
         sd_event_source *batch;  /* the end of this round of the loop */
         sd_event_source *timer;
         bool lost_events;
+        bool is_crowded; /* what is pending is looked at while events are read */
+        bool is_peeking; /* events are read while something is looked at */
 };
 
 #define STEAL_FLAG(flag)                                                                                     \
@@ -93,13 +99,43 @@ static bool is_due(const struct pending *pending, uint64_t now_ns) {
                !S_ISREG(st.st_mode) || st.st_nlink > 1;
 }
 
+static bool holds_release(struct sentry *sentry, const struct pending *pending, const struct actor *actor) {
+        return inspect_is_released(sentry, &(struct observation){.tree = pending->tree,
+                                                                 .actor = actor,
+                                                                 .monotonic_ns = pending->last_ns});
+}
+
+/* Somebody else was at it, too. Takes the actor. */
+static void join_actor(struct sentry *sentry, struct pending *pending, struct actor *actor) {
+        _cleanup_(actor_freep) struct actor *other = actor;
+        if (pending->is_contested || !holds_release(sentry, pending, pending->actor) ||
+            holds_release(sentry, pending, other))
+                return;
+        actor_free(pending->actor);
+        pending->actor = STEAL(other);
+        pending->is_contested = true;
+        unfinished_drop(sentry->unfinished, pending->ticket); /* it names the first */
+        pending->ticket = 0;
+}
+
+static void join(struct sentry *sentry, struct pending *pending, struct pending *earlier) {
+        pending->what |= earlier->what;
+        pending->n_closes += earlier->n_closes;
+        pending->was_different |= earlier->was_different;
+        pending->first_ns = earlier->first_ns;
+        if (earlier->is_contested || earlier->actor)
+                join_actor(sentry, pending, STEAL(earlier->actor));
+        pending->is_contested |= earlier->is_contested;
+        pending_done(sentry, earlier);
+}
+
 static void put_back(struct sentry *sentry, struct pending *pending) {
         struct intake *intake = sentry->intake;
         struct pending *known;
         size_t length = strlen(pending->key);
         HASH_FIND(hh, intake->pending, pending->key, length, known);
         if (known)
-                pending_done(sentry, pending);
+                join(sentry, known, pending);
         else
                 HASH_ADD(hh, intake->pending, key, length, pending);
 }
@@ -217,6 +253,16 @@ void intake_resume(struct sentry *sentry, uint32_t ticket, const struct unfinish
         sd_event_source_set_enabled(sentry->intake->batch, SD_EVENT_ONESHOT);
 }
 
+static void note_actor(struct sentry *sentry, struct pending *pending, pid_t pid) {
+        const struct actor *known = pending->actor;
+        if (pending->is_contested || (known && known->n_processes && known->processes[0].pid == pid))
+                return;
+        if (!known)
+                pending->actor = process_table_actor(sentry->processes, pid);
+        else if (holds_release(sentry, pending, known))
+                join_actor(sentry, pending, process_table_actor(sentry->processes, pid));
+}
+
 void intake_event(const struct file_event *event, void *userdata) {
         struct sentry *sentry = userdata;
         struct intake *intake = sentry->intake;
@@ -247,24 +293,29 @@ void intake_event(const struct file_event *event, void *userdata) {
         pending->last_ns = event->monotonic_ns;
         if (!pending->first_ns)
                 pending->first_ns = event->monotonic_ns;
-        if (!pending->actor)
-                pending->actor = process_table_actor(sentry->processes, event->pid);
+        note_actor(sentry, pending, event->pid);
         if (!pending->ticket)
                 begin(sentry, pending);
         unfinished_note(sentry->unfinished, pending->ticket, pending->what, pending->n_closes,
                         pending->last_ns);
-        if (HASH_COUNT(intake->pending) > PENDING_MAX)
+        if (HASH_COUNT(intake->pending) > PENDING_MAX && !intake->is_peeking) {
+                intake->is_crowded = true;
                 look_at_due(sentry, true);
+                intake->is_crowded = false;
+        }
+}
+
+static char *tree_absolute(const struct tree *tree, const char *relative) {
+        const char *root = tree->config->path;
+        char *path;
+        int r = asprintf(&path, "%s%s%s", strcmp(root, "/") ? root : "", *relative ? "/" : "", relative);
+        return r < 0 ? NULL : path;
 }
 
 void intake_again(struct sentry *sentry, const struct observation *observation) {
         struct intake *intake = sentry->intake;
-        const char *root = observation->tree->config->path;
-        _cleanup_(freep) char *path = NULL;
-        if (asprintf(&path, "%s%s%s", strcmp(root, "/") ? root : "", *observation->relative ? "/" : "",
-                     observation->relative) < 0)
-                return;
-        struct pending *pending = pending_for(intake, observation->tree, path);
+        _cleanup_(freep) char *path = tree_absolute(observation->tree, observation->relative);
+        struct pending *pending = path ? pending_for(intake, observation->tree, path) : NULL;
         if (!pending)
                 return;
         pending->what |= observation->what;
@@ -272,13 +323,28 @@ void intake_again(struct sentry *sentry, const struct observation *observation) 
         pending->last_ns = clock_monotonic_ns(&clock_system);
         if (!pending->first_ns)
                 pending->first_ns = pending->last_ns;
-        if (!pending->actor && observation->actor)
+        if (!pending->actor && !pending->is_contested && observation->actor)
                 pending->actor = actor_copy(observation->actor);
         if (!pending->ticket) {
                 pending->ticket = observation->ticket;
                 unfinished_hold(sentry->unfinished, pending->ticket);
         }
         sd_event_source_set_enabled(intake->batch, SD_EVENT_ONESHOT);
+}
+
+bool intake_is_contested(struct sentry *sentry, const struct observation *observation) {
+        struct intake *intake = sentry->intake;
+        if (intake->is_crowded) /* nothing more can be read now */
+                return true;
+        intake->is_peeking = true;
+        for (int i = 0; i < PEEKS_MAX && watch_dispatch(sentry->watch, intake_event, sentry) > 0; i++)
+                ;
+        intake->is_peeking = false;
+        _cleanup_(freep) char *path = tree_absolute(observation->tree, observation->relative);
+        struct pending *pending = NULL;
+        if (path)
+                HASH_FIND_STR(intake->pending, path, pending);
+        return pending && !holds_release(sentry, pending, pending->actor);
 }
 
 void intake_flush(struct sentry *sentry) {

@@ -164,6 +164,8 @@ void intake_again(struct sentry *sentry, const struct observation *observation);
 /* What a predecessor had in hand goes on. Takes the actor (may be NULL) and the ticket. */
 void intake_resume(struct sentry *sentry, uint32_t ticket, const struct unfinished_record *record,
                    struct actor *actor);
+/* Reads what the kernel has queued: has somebody who holds no release been at it, too, by now? */
+bool intake_is_contested(struct sentry *sentry, const struct observation *observation);
 /* Looks at everything joined so far, now. */
 void intake_flush(struct sentry *sentry);
 size_t intake_count(const struct intake *intake);
@@ -184,6 +186,8 @@ struct observation {
 };
 int inspections_new(struct sentry *sentry, struct inspections **ret_inspections);
 struct inspections *inspections_free(struct inspections *inspections);
+/* Does its actor hold a release of its tree? */
+bool inspect_is_released(struct sentry *sentry, const struct observation *observation);
 /* A path to look at. */
 int inspect(struct sentry *sentry, const struct observation *observation);
 /* A difference at hand (sweep, dpkg's remainder): judge it. Takes the change. */
