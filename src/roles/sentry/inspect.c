@@ -141,6 +141,7 @@ static void look_again(struct sentry *sentry, struct tree *tree, const struct ch
                                                    .relative = tree_relative(tree, change->path),
                                                    .what = FILE_MODIFIED |
                                                            (node_exists(&change->before) ? 0 : FILE_CREATED),
+                                                   .was_different = true,
                                                    .actor = change->actor,
                                                    .ticket = change->ticket});
 }

@@ -320,6 +320,7 @@ void intake_again(struct sentry *sentry, const struct observation *observation) 
                 return;
         pending->what |= observation->what;
         pending->n_tries = observation->n_tries;
+        pending->was_different |= observation->was_different;
         pending->last_ns = clock_monotonic_ns(&clock_system);
         if (!pending->first_ns)
                 pending->first_ns = pending->last_ns;

@@ -176,7 +176,7 @@ struct observation {
         const char *relative;
         unsigned what;      /* enum file_what, joined */
         unsigned n_closes;  /* writers that closed it */
-        bool was_different; /* when a predecessor looked */
+        bool was_different; /* when it was looked at before, by this sentry or its predecessor */
         uint64_t monotonic_ns;
         const struct actor *actor; /* borrowed; NULL: unknown */
         bool refused;
