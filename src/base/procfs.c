@@ -1,5 +1,6 @@
 #include "base/procfs.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,4 +58,13 @@ bool procfs_is_alive(pid_t pid, uint64_t start_ns) {
         struct procfs_stat now;
         return procfs_stat(pid, &now) == 0 && !strchr("ZX", now.state) &&
                (!start_ns || procfs_same_start(now.start_ns, start_ns));
+}
+
+void procfs_boot_id(char ret_boot[static PROCFS_BOOT_ID_SIZE]) {
+        _cleanup_(buffer_deinit) struct buffer text;
+        buffer_init(&text, 65536);
+        ret_boot[0] = '\0';
+        if (io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text) == 0)
+                snprintf(ret_boot, PROCFS_BOOT_ID_SIZE, "%.*s", (int)strcspn(text.data ?: "", "\n"),
+                         text.data ?: "");
 }

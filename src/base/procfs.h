@@ -24,6 +24,10 @@ int procfs_stat(pid_t pid, struct procfs_stat *ret_stat);
 /* The same from another file of that form, e.g. /proc/PID/task/TID/stat. */
 int procfs_stat_path(const char *path, struct procfs_stat *ret_stat);
 
+/* Names this boot: pids and start times mean nothing after the next. Empty when it cannot be read. */
+#define PROCFS_BOOT_ID_SIZE 64
+void procfs_boot_id(char ret_boot[static PROCFS_BOOT_ID_SIZE]);
+
 /* Equal but for rounding: one may come from an event with a clock of its own. */
 bool procfs_same_start(uint64_t a_ns, uint64_t b_ns);
 

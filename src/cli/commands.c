@@ -116,7 +116,7 @@ const struct command cli_commands[] = {
         {"resume", cli_resume, NEED_GUARD, 0, 1, false, N_("[ID | PID]"), N_("let a held process go on"),
          N_("A process that kept altering a file that was put back is held, not killed. Without an argument "
             "all held "
-            "processes go on."),
+            "processes go on. It stays held when hinomi ends, and the next start knows it."),
          NULL},
         {"ledger", cli_ledger, NEED_STATE, 1, 2, false,
          N_("verify [DIRECTORY] | prove INDEX | prove --check FILE | export [DIRECTORY]"),

@@ -19,18 +19,10 @@
 struct releases {
         struct releases_options options;
         int directory_fd; /* STATE/vault */
-        char boot[64];
+        char boot[PROCFS_BOOT_ID_SIZE];
         size_t n;
         struct release *items[RELEASES_MAX]; /* each stays where it is until its grace is over */
 };
-
-static void read_boot(char ret_boot[static 64]) {
-        _cleanup_(buffer_deinit) struct buffer text;
-        buffer_init(&text, 65536);
-        ret_boot[0] = '\0';
-        if (io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text) == 0)
-                snprintf(ret_boot, 64, "%.*s", (int)strcspn(text.data ?: "", "\n"), text.data ?: "");
-}
 
 /* 65 bits of chance: unique, and nothing to guess. */
 static void make_uid(char ret_uid[static 32]) {
@@ -132,7 +124,7 @@ int releases_open(const struct releases_options *options, struct releases **ret_
         releases->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (releases->directory_fd < 0)
                 return -errno;
-        read_boot(releases->boot);
+        procfs_boot_id(releases->boot);
         load(releases);
         *ret_releases = STEAL(releases);
         return 0;

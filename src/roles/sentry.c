@@ -294,6 +294,7 @@ static void close_all(struct sentry *sentry) {
         store_close(sentry->store);
         for (size_t i = 0; i < RESTORED_MAX; i++)
                 free(sentry->restored[i].path);
+        held_close(sentry);
         config_free(sentry->config);
         sd_event_unref(sentry->event);
 }
@@ -313,6 +314,7 @@ static int run(struct sentry *sentry) {
         /* All of them before any is compared: what a predecessor left may be about each, and says who it was. */
         for (size_t i = 0; i < sentry->n_trees; i++)
                 (void)tree_arm(sentry, &sentry->trees[i]);
+        held_load(sentry);
         unfinished_inherit(sentry->unfinished, resume, sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 r = tree_start(sentry, &sentry->trees[i]);

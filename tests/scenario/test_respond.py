@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from guard import escaped, is_running, poll, stands
+from guard import escaped, poll, stands
 
 NEW = b"<?php\necho 'tampered';\n"
 
@@ -208,21 +208,31 @@ def test_process_that_reinfects_is_held_and_can_be_resumed(restoring, tree):
     stands(path, before)
 
 
-def test_held_process_runs_on_when_the_guard_ends(restoring, tree):
-    """A guard that is gone must not leave a shop standing still, or it says so; here: it is resumed."""
+def test_held_process_stays_known_to_every_guard(restoring, tree):
+    """Held when the sentry is killed, and when the guard ends, which says how to let it go; the next guard lets it go."""
     path = tree / "lib/order.php"
     script = 'sleep 6; while :; do echo "<?php // again" >"$0"; sleep 0.2; done'
     process = subprocess.Popen(["/bin/sh", "-c", script, str(path)])
+
+    def is_known():
+        return process.pid in [entry["pid"] for entry in restoring.lines("status")[0]["held"]]
+
     try:
         poll(lambda: state_of(process.pid) == "T", "the process to be held", 60, restoring.describe)
-        restoring.stop(signal.SIGTERM)
-        resumed = state_of(process.pid) != "T"
-        said = "held" in restoring.output()
-        assert resumed or said, restoring.output()
+        old = restoring.role_pid("sentry")
+        os.kill(old, signal.SIGKILL)
+        poll(lambda: restoring.role_pid("sentry") not in (None, old), "a new sentry", 30, restoring.output)
+        poll(is_known, "the new sentry to know it", 30, restoring.output)
+        assert restoring.stop(signal.SIGTERM) == 0
+        assert state_of(process.pid) == "T"
+        assert f"kill -CONT {process.pid}" in restoring.output()
+        restoring.start()
+        poll(is_known, "the next guard to know it", 30, restoring.output)
+        restoring.done("resume", process.pid)
+        poll(lambda: state_of(process.pid) != "T", "the process to run on", 30, restoring.describe)
     finally:
         process.kill()
         process.wait()
-    assert not is_running(process.pid)
 
 
 @pytest.fixture

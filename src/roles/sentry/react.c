@@ -12,59 +12,8 @@
 #include "respond/restore/plan.h"
 #include "roles/sentry/sentry.h"
 
-#define HOLD_WAIT_MS 200
-
 static bool responds(const struct tree *tree) {
         return tree->config->respond == RESPOND_RESTORE || tree->config->respond == RESPOND_REFUSE;
-}
-
-static void note_held(struct sentry *sentry, const struct loop_choice *choice, const struct process *process,
-                      const char *finding) {
-        for (size_t i = 0; i < HELD_MAX; i++) {
-                struct held *held = &sentry->held[i];
-                if (held->pid && held->pid != choice->pid)
-                        continue;
-                free(held->command);
-                *held = (struct held){choice->pid, choice->start_ns, "",
-                                      process->command_line ? strdup(process->command_line) : NULL};
-                snprintf(held->finding, sizeof(held->finding), "%s", finding);
-                return;
-        }
-}
-
-json_t *react_held(struct sentry *sentry) {
-        json_t *list = json_array();
-        for (size_t i = 0; i < HELD_MAX; i++) {
-                struct held *held = &sentry->held[i];
-                if (held->pid && hold_is_held(held->pid, held->start_ns) == 1)
-                        json_array_append_new(list,
-                                              json_pack("{s:i,s:o,s:s}", "pid", (int)held->pid, "command",
-                                                        json_bytes(held->command), "finding", held->finding));
-        }
-        return list;
-}
-
-size_t react_resume(struct sentry *sentry, const char *id, react_resumed resumed, void *userdata) {
-        size_t n = 0;
-        for (size_t i = 0; i < HELD_MAX; i++) {
-                struct held *held = &sentry->held[i];
-                char pid[16];
-                snprintf(pid, sizeof(pid), "%d", (int)held->pid);
-                if (!held->pid || (id && strcmp(id, pid) && strncmp(id, held->finding, strlen(id))))
-                        continue;
-                int r = hold_resume(held->pid, held->start_ns, HOLD_WAIT_MS);
-                const char *result = r == HOLD_GONE || r == -ESRCH ? "gone"
-                                     : r == HOLD_DONE              ? "resumed"
-                                                                   : "failed";
-                if (resumed)
-                        resumed(sentry, held->pid, held->command, result, userdata);
-                report_action(sentry, held->finding, "resume", NULL, r == HOLD_DONE, r == HOLD_DONE, NULL,
-                              pid);
-                free(held->command);
-                *held = (struct held){0};
-                n++;
-        }
-        return n;
 }
 
 static void hold_reinfector(struct sentry *sentry, const struct change *change, const char *finding) {
@@ -77,11 +26,9 @@ static void hold_reinfector(struct sentry *sentry, const struct change *change, 
                 report_action(sentry, finding, "hold", change->path, false, false, NULL, choice.reason);
                 return;
         }
-        int r = hold_process(choice.pid, choice.start_ns, HOLD_WAIT_MS);
         const struct process *process = &change->actor->processes[choice.ancestor];
         char undo[64], detail[512];
-        if (r == HOLD_DONE || r == HOLD_UNVERIFIED)
-                note_held(sentry, &choice, process, finding);
+        int r = held_add(sentry, choice.pid, choice.start_ns, process->command_line, finding);
         snprintf(undo, sizeof(undo), "hinomi resume %d", (int)choice.pid);
         snprintf(detail, sizeof(detail), "%s: pid %d %s", r < 0 ? strerror(-r) : hold_outcome_name(r),
                  (int)choice.pid, process->executable ?: "");

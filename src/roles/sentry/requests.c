@@ -523,7 +523,7 @@ static void request_approve(struct sentry *sentry, uint64_t id, const json_t *re
         json_t *value;
         if (job.finding) {
                 observed_list(sentry->observed, job.finding, 0, approve_recorded, &job);
-                react_resume(sentry, job.finding, NULL, NULL);
+                held_resume(sentry, job.finding, NULL, NULL);
         }
         json_array_foreach (json_object_get(request, "paths"), i, value) {
                 _cleanup_(freep) char *path = take_path(value);
@@ -745,7 +745,7 @@ static void resumed(struct sentry *sentry, pid_t pid, const char *command, const
 static void request_resume(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
         (void)client;
         struct list_job job = {sentry, id};
-        size_t n = react_resume(sentry, json_get_string(request, "id"), resumed, &job);
+        size_t n = held_resume(sentry, json_get_string(request, "id"), resumed, &job);
         answer_end(sentry, id, n ? 0 : 1, n ? NULL : N_("nothing is held"));
 }
 

@@ -251,14 +251,21 @@ size_t outbox_count(const struct outbox *outbox);
 /* react.c */
 void react(struct sentry *sentry, struct tree *tree, const struct change *change,
            const struct verdict *verdict, const char *finding);
-/* Lets go of what is held: by finding uid, by pid in decimal, or (NULL) all. Returns how many there were. */
-typedef void (*react_resumed)(struct sentry *sentry, pid_t pid, const char *command, const char *result,
-                              void *userdata);
-size_t react_resume(struct sentry *sentry, const char *id, react_resumed resumed, void *userdata);
-json_t *react_held(struct sentry *sentry);
 
 /* Was it put back within the last seconds? */
 bool react_restored_lately(const struct sentry *sentry, const struct tree *tree, const char *relative);
+
+/* held.c: processes that are held */
+void held_load(struct sentry *sentry);
+/* Holds a process. enum hold_outcome, or a negative errno (-ENOSPC: HELD_MAX are held). */
+int held_add(struct sentry *sentry, pid_t pid, uint64_t start_ns, const char *command, const char *finding);
+/* Lets go of what is held: by finding uid, by pid in decimal, or (NULL) all. Returns how many there were. */
+typedef void (*held_resumed)(struct sentry *sentry, pid_t pid, const char *command, const char *result,
+                             void *userdata);
+size_t held_resume(struct sentry *sentry, const char *id, held_resumed resumed, void *userdata);
+json_t *held_describe(struct sentry *sentry);
+/* At the end of the guard: says what stays held, and how to let it go. */
+void held_close(struct sentry *sentry);
 
 /* packages.c: changes by dpkg, judged when it has exited */
 int packages_new(struct sentry *sentry, struct packages **ret_packages);

@@ -215,7 +215,7 @@ json_t *state_describe(struct sentry *sentry) {
         check_vault(sentry, &checks);
         check_clock(sentry, &checks);
         return json_pack("{s:b,s:o,s:o,s:o,s:o,s:o,s:I,s:I}", "watching", sentry->is_armed, "trees", trees,
-                         "vault", describe_vault(sentry), "held", react_held(sentry), "dropped",
+                         "vault", describe_vault(sentry), "held", held_describe(sentry), "dropped",
                          describe_dropped(sentry), "checks", checks.list, "n_restored",
                          (json_int_t)sentry->n_restored, "n_refused", (json_int_t)sentry->n_refused);
 }
