@@ -202,7 +202,8 @@ class Guard:
 
     def run(self, *arguments, user=None, seconds=60, environment=None, stdin=None):
         """`hinomi COMMAND …` beside the guard; stdout and stderr as text."""
-        command = [str(HINOMI), *map(str, arguments[:1]), *self.arguments(), *map(str, arguments[1:])]
+        program = shutil.copy(HINOMI, self.folder / "hinomi") if user else HINOMI  # which may lie below /root
+        command = [str(program), *map(str, arguments[:1]), *self.arguments(), *map(str, arguments[1:])]
         return subprocess.run(
             command,
             stdin=stdin or subprocess.DEVNULL,

@@ -188,7 +188,7 @@ class Shop:
         data.mkdir()
         shutil.chown(data, "mysql", "mysql")
         with open(self.folder / "install-db.out", "wb") as out:
-            command = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+            command = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db", "--force"]
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
         small = ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=0", "--skip-log-bin"]
         run = [f"--socket={sock}", "--skip-networking", f"--pid-file={data}/pid", "--innodb-flush-log-at-trx-commit=2"]

@@ -1,6 +1,7 @@
 #include "cli/client.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,9 +16,12 @@
 #include "event/finding.h"
 #include "event/json.h"
 
+#define SILENCE_MS 5000 /* then it is asked whether it answers at all */
+
 struct client {
         int fd;
-        json_t *parts; /* a finding whose further parts are still to come */
+        char *socket_path; /* NULL: itself only asks whether anybody answers */
+        json_t *parts;     /* a finding whose further parts are still to come */
         struct progress progress;
 };
 
@@ -32,6 +36,7 @@ int client_open(const char *socket_path, struct client **ret_client) {
         struct client *client = calloc(1, sizeof(*client));
         if (!client)
                 return -ENOMEM;
+        client->socket_path = strdup(socket_path);
         client->fd = fd_steal(&fd);
         *ret_client = client;
         return 0;
@@ -41,6 +46,7 @@ struct client *client_free(struct client *client) {
         if (!client)
                 return NULL;
         close(client->fd);
+        free(client->socket_path);
         json_decref(client->parts);
         free(client);
         return NULL;
@@ -112,6 +118,32 @@ static int take_message(struct client *client, json_t *body, client_line line, v
         return r < 0 ? r : 1;
 }
 
+/* A restore of a large tree is silent for minutes, and so is --follow; a guard that stands still answers
+ * nothing. */
+static bool guard_answers(const char *socket_path) {
+        _cleanup_(client_freep) struct client *probe = NULL;
+        struct client_answer answer = {0};
+        if (client_open(socket_path, &probe) < 0)
+                return false;
+        free(STEAL(probe->socket_path));
+        int r = client_call(probe, json_pack("{s:s}", "request", "status"), NULL, NULL, &answer);
+        free(answer.error);
+        return r >= 0;
+}
+
+static int wait_for_message(struct client *client) {
+        for (;;) {
+                struct pollfd readable = {.fd = client->fd, .events = POLLIN};
+                int r = poll(&readable, 1, SILENCE_MS);
+                if (r > 0)
+                        return 0;
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (r == 0 && (!client->socket_path || !guard_answers(client->socket_path)))
+                        return -ETIMEDOUT;
+        }
+}
+
 int client_call(struct client *client, json_t *request, client_line line, void *userdata,
                 struct client_answer *ret_answer) {
         int r = message_send(client->fd, request, NULL, 0);
@@ -121,7 +153,9 @@ int client_call(struct client *client, json_t *request, client_line line, void *
         progress_begin(&client->progress, _("Working"));
         do {
                 _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
-                r = message_receive(client->fd, &message);
+                r = wait_for_message(client);
+                if (r >= 0)
+                        r = message_receive(client->fd, &message);
                 if (r >= 0)
                         r = take_message(client, message.body, line, userdata, ret_answer);
         } while (r == 0);
@@ -171,6 +205,10 @@ int client_ask_on(const struct cli *cli, struct client *client, json_t *request,
         if (r == -EPIPE || r == -ECONNRESET)
                 return cli_failed(
                         _("the guard closed the connection before it had answered; see 'hinomi status'"));
+        if (r == -ETIMEDOUT)
+                return cli_failed(
+                        _("the guard runs and does not answer: it was stopped, or the machine is overloaded; "
+                          "see 'systemctl status hinomi'"));
         if (r < 0)
                 return cli_failed(_("no answer from the guard: %s"), strerror(-r));
         int status = say_answer(&answer);

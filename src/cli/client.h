@@ -48,3 +48,6 @@ json_t *client_path(const char *path);
 /* "2h", "2026-11-23 13:05" … to milliseconds since the epoch. 0, or an exit status after saying what is
  * wrong. */
 int client_time(const struct cli *cli, const char *text, json_t **ret_milliseconds);
+
+/* Asks what puts back or approves files, and prints what was done line by line. Takes the reference. */
+int restore_ask(const struct cli *cli, json_t *request);

@@ -74,8 +74,8 @@ static void print_head(const struct page *page, const json_t *finding) {
 }
 
 static const char *kind_label(const char *kind) {
-        static const char *const kinds[] = {N_("created"),    N_("modified"), N_("deleted"),
-                                            N_("attributes"), N_("reverted"), N_("refused")};
+        static const char *const kinds[] = {N_("created"),  N_("modified"), N_("deleted"), N_("attributes"),
+                                            N_("reverted"), N_("refused"),  N_("executed")};
         for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++)
                 if (!strcmp(kinds[i], kind))
                         return _(kinds[i]);
@@ -89,10 +89,12 @@ static void print_file(const struct page *page, const json_t *evidence) {
                 return;
         print_label(page, _("File"));
         output_path(page->file, path, INDENT);
-        char size[OUTPUT_TIME_SIZE];
-        output_size((uint64_t)json_get_integer(file, "size", 0), size);
-        fprintf(page->file, "\n%*s%s%s%s", INDENT, "", kind_label(json_get_string(data, "kind")), _(", "),
-                size);
+        fprintf(page->file, "\n%*s%s", INDENT, "", kind_label(json_get_string(data, "kind")));
+        if (json_object_get(file, "size")) {
+                char size[OUTPUT_TIME_SIZE];
+                output_size((uint64_t)json_get_integer(file, "size", 0), size);
+                fprintf(page->file, "%s%s", _(", "), size);
+        }
         if (json_is_true(json_object_get(data, "offline")))
                 fprintf(page->file, "%s%s", _(", "), _("while nobody watched"));
         fputc('\n', page->file);
@@ -286,8 +288,9 @@ static void print_action(const struct page *page, const json_t *action) {
         }
         fputc('\n', page->file);
         if (detail && *detail && (failed || page->full)) {
+                _cleanup_(freep) char *translated = output_translate(detail);
                 fprintf(page->file, "%*s", INDENT, "");
-                output_bytes(page->file, detail, INDENT);
+                output_bytes(page->file, translated ?: detail, INDENT);
                 fputc('\n', page->file);
         }
 }

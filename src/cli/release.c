@@ -73,18 +73,6 @@ static int print_listed(const json_t *line, void *userdata) {
         return -1;
 }
 
-static int print_reverted(const json_t *line, void *userdata) {
-        const struct cli *cli = userdata;
-        if (cli->json)
-                return output_json(stdout, line) < 0 ? EXIT_FAILED : -1;
-        const char *result = json_get_string(line, "result") ?: "?";
-        output_bytes(stdout, result, 0);
-        fputs("  ", stdout);
-        output_path(stdout, json_get_string(line, "path") ?: "?", 4);
-        putchar('\n');
-        return -1;
-}
-
 static json_t *begin_request(const struct cli *cli, const char *name, const char *holder, bool held) {
         json_t *request = json_pack("{s:s,s:o,s:s,s:b}", "request", "release-begin", "name", json_bytes(name),
                                     "holder", holder, "held", held);
@@ -181,11 +169,9 @@ static int release_list(const struct cli *cli) {
 static int release_revert(const struct cli *cli) {
         if (cli->n_arguments < 2)
                 return cli_usage_error(cli, _("which release? 'hinomi release list' has their names"));
-        return client_ask(cli,
-                          json_pack("{s:s,s:o,s:b}", "request", "restore", "release",
-                                    json_bytes(cli->arguments[1]), "dry_run",
-                                    cli_get(cli, "dry-run") != NULL),
-                          print_reverted, (void *)cli);
+        return restore_ask(cli, json_pack("{s:s,s:o,s:b}", "request", "restore", "release",
+                                          json_bytes(cli->arguments[1]), "dry_run",
+                                          cli_get(cli, "dry-run") != NULL));
 }
 
 int cli_release(const struct cli *cli) {

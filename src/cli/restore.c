@@ -98,6 +98,14 @@ static int set_at(const struct cli *cli, json_t *request) {
         return status;
 }
 
+int restore_ask(const struct cli *cli, json_t *request) {
+        struct results results = {.cli = cli, .dry_run = json_is_true(json_object_get(request, "dry_run"))};
+        int status = client_ask(cli, request, print_result, &results);
+        if (status <= EXIT_NO)
+                print_summary(&results, status);
+        return status;
+}
+
 int cli_restore(const struct cli *cli) {
         const char *finding = cli_get(cli, "finding"), *release = cli_get(cli, "release"),
                    *all = cli_get(cli, "all");
@@ -107,8 +115,8 @@ int cli_restore(const struct cli *cli) {
                         cli, _("what is to be restored? Paths, --finding ID, --release NAME or --all"));
         if (n_ways > 1)
                 return cli_usage_error(cli, _("paths, --finding, --release and --all exclude one another"));
-        struct results results = {.cli = cli, .dry_run = cli_get(cli, "dry-run")};
-        json_t *request = json_pack("{s:s,s:b}", "request", "restore", "dry_run", results.dry_run);
+        json_t *request =
+                json_pack("{s:s,s:b}", "request", "restore", "dry_run", cli_get(cli, "dry-run") != NULL);
         if (!request || set_at(cli, request)) {
                 json_decref(request);
                 return EXIT_USAGE_ERROR;
@@ -121,14 +129,10 @@ int cli_restore(const struct cli *cli) {
                 json_object_set_new(request, "all", json_true());
         if (cli->n_arguments)
                 json_object_set_new(request, "paths", paths_array(cli));
-        int status = client_ask(cli, request, print_result, &results);
-        if (status <= EXIT_NO)
-                print_summary(&results, status);
-        return status;
+        return restore_ask(cli, request);
 }
 
 int cli_approve(const struct cli *cli) {
-        struct results results = {.cli = cli};
         bool paths = strchr(cli->arguments[0], '/');
         if (!paths && cli->n_arguments > 1)
                 return cli_usage_error(cli, _("one finding at a time; a path has a '/' in it: ./%s"),
@@ -138,10 +142,7 @@ int cli_approve(const struct cli *cli) {
                 json_object_set_new(request, "paths", paths_array(cli));
         else
                 json_object_set_new(request, "finding", json_string(cli->arguments[0]));
-        int status = client_ask(cli, request, print_result, &results);
-        if (status <= EXIT_NO)
-                print_summary(&results, status);
-        return status;
+        return restore_ask(cli, request);
 }
 
 int cli_resume(const struct cli *cli) {

@@ -102,3 +102,15 @@ def test_every_failing_check_says_what_to_do(make_guard, tree, scratch):
         assert line["title"]
         if line["state"] == "fail":
             assert line["fix"]
+
+
+def test_a_guard_that_stands_still_hangs_no_command(guard):
+    pid = guard.role_pid("engine")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = guard.run("findings")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert answer.returncode == 3
+    assert "does not answer" in answer.stderr
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.doctor)

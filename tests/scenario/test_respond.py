@@ -189,6 +189,24 @@ def test_approve_by_hand(guard, tree):
     assert guard.run("diff", tree).returncode == 0
 
 
+def test_each_command_by_hand_says_the_command_that_undoes_it(guard, tree):
+    path = tree / "lib/it's order.php"
+    path.write_bytes(NEW)
+    finding, _ = guard.seen(path, "created")
+    uid = finding["finding_info"]["uid"]
+    guard.done("approve", uid)
+    undo = shlex.split(action_on(guard, path, "approve")["undo"])
+    assert undo[:3] == ["hinomi", "restore", "--at"] and undo[4] == str(path)
+    guard.done(*undo[1:])
+    assert not path.exists()
+    order = tree / "lib/order.php"
+    order.write_bytes(NEW)
+    finding, _ = guard.seen(order, "modified")
+    uid = finding["finding_info"]["uid"]
+    guard.done("restore", "--finding", uid)
+    assert action_on(guard, order)["undo"] == f"hinomi approve {uid}"
+
+
 def test_process_that_reinfects_is_held_and_can_be_resumed(restoring, tree):
     path = tree / "lib/order.php"
     before = path.read_bytes()

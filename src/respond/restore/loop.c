@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/i18n.h"
 #include "base/procfs.h"
 
 enum { LIMIT_MAX = 64, HELD_MAX = 256 };
@@ -149,15 +150,15 @@ static bool is_above_us(pid_t pid) {
 static bool may_be_held(const struct actor *actor, size_t i, const char **ret_reason) {
         const char *name = base_name(actor->processes[i].executable);
         if (actor->processes[i].pid <= 1 || !name) {
-                *ret_reason = name ? "it is started by init" : "its ancestors are not known";
+                *ret_reason = name ? N_("it is started by init") : N_("its ancestors are not known");
                 return false;
         }
         if (matches(name, never_held, ARRAY_SIZE(never_held))) {
-                *ret_reason = "it is started anew by a service that must not be stopped";
+                *ret_reason = N_("it is started anew by a service that must not be stopped");
                 return false;
         }
         if (is_above_us(actor->processes[i].pid)) {
-                *ret_reason = "hinomi itself was started from there";
+                *ret_reason = N_("hinomi itself was started from there");
                 return false;
         }
         if (!matches(name, pools, ARRAY_SIZE(pools)))
@@ -166,7 +167,7 @@ static bool may_be_held(const struct actor *actor, size_t i, const char **ret_re
                 i + 1 < actor->n_processes ? base_name(actor->processes[i + 1].executable) : NULL;
         if (parent && !strcmp(parent, name))
                 return true;
-        *ret_reason = "it is started anew by the master of a server, which must not be stopped";
+        *ret_reason = N_("it is started anew by the master of a server, which must not be stopped");
         return false;
 }
 
@@ -196,7 +197,7 @@ static void remember_held(struct loop *loop, const struct process *process, cons
 
 static enum loop_verdict choose(struct loop *loop, const struct actor *actor, uint64_t first_ns,
                                 struct loop_choice *choice) {
-        choice->reason = "nobody was seen doing it";
+        choice->reason = N_("nobody was seen doing it");
         for (size_t i = 0; actor && i < actor->n_processes; i++) {
                 const struct process *process = &actor->processes[i];
                 const struct process *parent = i + 1 < actor->n_processes ? process + 1 : NULL;
@@ -204,11 +205,11 @@ static enum loop_verdict choose(struct loop *loop, const struct actor *actor, ui
                         return LOOP_NOBODY; /* nor anything above it */
                 if (process->start_ns > first_ns ||
                     !loop->is_alive(process->pid, process->start_ns, loop->userdata)) {
-                        choice->reason = "it is started anew each time, and by whom is not known";
+                        choice->reason = N_("it is started anew each time, and by whom is not known");
                         continue;
                 }
                 if (pool_is_spent(loop, process, parent)) {
-                        choice->reason = "enough workers of that server are held already";
+                        choice->reason = N_("enough workers of that server are held already");
                         return LOOP_NOBODY;
                 }
                 remember_held(loop, process, parent);

@@ -51,7 +51,7 @@ struct loop_choice {
         uint64_t start_ns;
         size_t ancestor;     /* index in actor->processes */
         unsigned n_restores; /* of the path or lineage, in the window */
-        const char *reason;  /* static, in words */
+        const char *reason;  /* static, in words; of LOOP_NOBODY a msgid */
 };
 
 /*

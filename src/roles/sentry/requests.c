@@ -171,8 +171,8 @@ struct restore_job {
         struct tree *tree;
         struct plan *plan;
         uint64_t id;
-        uint64_t at_ns;
-        bool is_dry;
+        uint64_t at_ns, began_ns;
+        bool is_dry, is_release;
         const char *finding;
         size_t n_lines, n_failed;
         char last_kept[DIGEST_HEX_SIZE];
@@ -216,6 +216,39 @@ static void on_kept(const char *path, const struct node *node, void *userdata) {
                 digest_format(&node->digest, job->last_kept);
 }
 
+/* A word of a shell command, without a backslash: JSON's escaping of odd bytes would double it. */
+static int append_word(struct buffer *text, const char *word) {
+        if (*word &&
+            !word[strspn(word, "/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@")])
+                return buffer_append_string(text, word);
+        int r = buffer_append_string(text, "'");
+        for (const char *p = word; r >= 0 && *p; p++)
+                r = *p == '\'' ? buffer_append_string(text, "'\"'\"'") : buffer_append(text, p, 1);
+        return r < 0 ? r : buffer_append_string(text, "'");
+}
+
+/* The command that brings back what was approved at `path` before `began_ns`; owned, or NULL. */
+static char *undo_approval(uint64_t began_ns, const char *path) {
+        _cleanup_(buffer_deinit) struct buffer text = {0};
+        char time[CLOCK_RFC3339_SIZE];
+        clock_format(began_ns, time);
+        int r = buffer_format(&text, "hinomi restore --at %s ", time);
+        r = r < 0 ? r : append_word(&text, path);
+        return r < 0 ? NULL : buffer_steal(&text);
+}
+
+/* The command that brings back what was replaced; owned. NULL: it was neither approved nor in a finding. */
+static char *undo_restore(const struct restore_job *job, const struct plan_step *step, const char *path,
+                          const struct restore_result *result) {
+        char finding[32] = "", *undo = NULL;
+        if (!job->finding &&
+            observed_has(job->sentry->observed, job->tree->id, step->path, &result->before, finding) <= 0 &&
+            (job->at_ns || job->is_release))
+                return undo_approval(job->began_ns, path);
+        const char *name = job->finding ?: finding;
+        return *name && asprintf(&undo, "hinomi approve %s", name) >= 0 ? undo : NULL;
+}
+
 static int report_step(const struct plan_step *step, const struct restore_result *result, void *userdata) {
         struct restore_job *job = userdata;
         struct sentry *sentry = job->sentry;
@@ -230,15 +263,15 @@ static int report_step(const struct plan_step *step, const struct restore_result
                 job->n_failed++;
                 return 0;
         }
+        _cleanup_(freep) char *path = NULL, *undo = NULL;
+        if (asprintf(&path, "%s/%s", job->tree->config->path, step->path) < 0)
+                return -ENOMEM;
+        undo = undo_restore(job, step, path, result);
         notes_clear(sentry, job->tree, step->path);
         if (node_exists(&result->after))
                 catalog_touch(sentry->catalog, job->tree->id, step->path, &result->after);
-        _cleanup_(freep) char *path = NULL;
-        if (asprintf(&path, "%s/%s", job->tree->config->path, step->path) < 0)
-                return -ENOMEM;
         sentry->n_restored++;
-        return report_action(sentry, job->finding, "restore", path, true, result->verified,
-                             job->finding ? "hinomi approve FINDING" : "hinomi restore --at TIME",
+        return report_action(sentry, job->finding, "restore", path, true, result->verified, undo,
                              result->detail);
 }
 
@@ -391,6 +424,8 @@ static void request_restore(struct sentry *sentry, uint64_t id, const json_t *re
                 .at_ns = (uint64_t)json_get_integer(request, "at", 0) * NS_PER_MS,
                 .is_dry = json_is_true(json_object_get(request, "dry_run")),
                 .finding = json_get_string(request, "finding"),
+                .is_release = json_get_string(request, "release"),
+                .began_ns = clock_wall_ns(&clock_system),
         };
         size_t i;
         json_t *value;
@@ -436,6 +471,7 @@ struct approve_job {
         struct sentry *sentry;
         uint64_t id;
         int64_t rows[CONFIG_TREES_MAX]; /* catalog release a tree; 0: none yet */
+        uint64_t began_ns;
         const char *finding;
         struct tree *tree;
         size_t n_approved, n_failed;
@@ -464,8 +500,8 @@ static void approve_node(struct approve_job *job, struct tree *tree, const char 
                                 job->rows[tree->index]);
         notes_clear(sentry, tree, relative);
         approve_line(job, path, r < 0 ? "failed" : result, r < 0 ? strerror(-r) : NULL);
-        report_action(sentry, job->finding, "approve", path, r >= 0, r >= 0, "hinomi restore --at TIME",
-                      NULL);
+        _cleanup_(freep) char *undo = undo_approval(job->began_ns, path);
+        report_action(sentry, job->finding, "approve", path, r >= 0, r >= 0, undo, NULL);
 }
 
 static int approve_path(const char *relative, void *userdata) {
@@ -518,7 +554,10 @@ static int approve_recorded(int64_t id, const char *relative, const struct node 
 
 static void request_approve(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
         (void)client;
-        struct approve_job job = {.sentry = sentry, .id = id, .finding = json_get_string(request, "finding")};
+        struct approve_job job = {.sentry = sentry,
+                                  .id = id,
+                                  .began_ns = clock_wall_ns(&clock_system),
+                                  .finding = json_get_string(request, "finding")};
         size_t i;
         json_t *value;
         if (job.finding) {
