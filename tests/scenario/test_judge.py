@@ -95,6 +95,15 @@ def test_script_from_a_host_the_application_already_uses_is_not_critical(watched
     assert finding["severity_id"] <= LOW
 
 
+def test_link_that_an_admin_adds_to_a_list_is_low(watched, application):
+    path = application / THEME / "footer.php"
+    path.write_bytes(b"<?php $links = ['About' => 'https://about.partner.example/']; wp_footer(); ?>\n</html>\n")
+    finding, _ = watched.seen(path, "modified")
+    assert finding["severity_id"] <= LOW
+    path.write_bytes(path.read_bytes() + b"<?php echo '<script src=\"' . $links['About'] . '\"></script>'; ?>\n")
+    watched.seen(path, "modified", CRITICAL)
+
+
 def test_card_numbers_appended_to_a_data_file(watched, application):
     path = application / "wp-content/uploads/orders.csv"
     with open(path, "ab") as file:

@@ -199,7 +199,8 @@ void code_look_at_string(struct code *code, size_t i) {
         look_at_pieces(code, i);
         look_at_split_url(code, i);
         if (text.size >= 6)
-                hosts_add_string(code->hosts, view_head(text, 1 << 16), HOST_CODE);
+                hosts_add_string(code->hosts, view_head(text, 1 << 16),
+                                 code_is_listed(code, i) ? HOST_LISTED : HOST_CODE);
         if (text.size >= LONG_LITERAL && literal_is_base64(view_head(text, 1000)) && !code->long_literals++)
                 code->first_long = token->offset;
 }

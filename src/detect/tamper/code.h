@@ -170,6 +170,12 @@ size_t code_join(const struct code *code, size_t i, char ret_text[static 65]);
 void code_php(struct code *code, size_t i);
 void code_js(struct code *code, size_t i);
 
+/* Is the PHP string at `i` an element of a list that only names it? (code-list.c) */
+bool code_is_listed(const struct code *code, size_t i);
+
+/* Places that load, include, send or print a page's scripts and forms, by their words. */
+unsigned code_count_uses(struct view view);
+
 /* Markup: hosts and forms. */
 void html_assay(struct view view, struct hosts *hosts, struct evidences *evidences);
 

@@ -435,6 +435,56 @@ static void new_hosts(void **state _unused_) {
         json_decref(content);
 }
 
+#define LIST "<?php\n$menu = ['home' => '/', 'shop' => 'https://old.example/'%s];\n%s"
+
+static size_t n_new_hosts(enum zone zone, const char *element, const char *code) {
+        char before[512], after[512];
+        snprintf(before, sizeof(before), LIST, "", "");
+        snprintf(after, sizeof(after), LIST, element, code);
+        json_t *content = assay("a.php", zone, before, after);
+        size_t n = json_array_size(json_object_get(content, "new_hosts"));
+        json_decref(content);
+        return n;
+}
+
+static void a_link_in_a_list_is_no_new_host(void **state _unused_) {
+        assert_int_equal(n_new_hosts(ZONE_EDITABLE, ", 'partner' => 'https://new.example/shop'", ""), 0);
+        assert_int_equal(
+                n_new_hosts(ZONE_EDITABLE, ", ['label' => 'x', 'url' => 'https://new.example/']", ""), 0);
+        assert_int_equal(n_new_hosts(ZONE_EDITABLE, "", "return array('https://new.example/');"), 0);
+}
+
+static void a_link_that_is_used_is_one(void **state _unused_) {
+        static const struct {
+                const char *element, *code;
+        } used[] = {
+                {", 'x' => 'https://new.example/x.js'", ""},
+                {", 'script' => 'https://new.example/x'", ""},
+                {", 'x' => 'https://new.example/'", "echo \"<script src='{$menu['x']}'>\";"},
+                {", 'x' => 'https://new.example/'", "curl_init($menu['x']);"},
+                {", 'x' => 'https://new.example/' . $y", ""},
+                {", 'x' => f('https://new.example/')", ""},
+                {"", "f(['https://new.example/']);"},
+                {"", "$scripts = ['https://new.example/'];"},
+                {"", "$x = 'https://new.example/';"},
+                {"", "include 'https://new.example/';"},
+                {", 'x' => f(['https://new.example/'])", ""},
+                {", 'scripts' => [['https://new.example/']]", ""},
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(used); i++)
+                assert_int_not_equal(n_new_hosts(ZONE_EDITABLE, used[i].element, used[i].code), 0);
+
+        /* listed before, loaded now */
+        json_t *loop = assay("a.php", ZONE_EDITABLE, "<?php $m = ['https://new.example/'];",
+                             "<?php $m = ['https://new.example/']; echo '<script src=' . $m[0] . '>';");
+        assert_int_equal(json_array_size(json_object_get(loop, "new_hosts")), 1);
+        json_decref(loop);
+        json_t *content = assay("a.php", ZONE_EDITABLE, "<?php $m = ['https://new.example/'];",
+                                "<?php $m = ['https://new.example/']; f('https://new.example/x');");
+        assert_int_equal(json_array_size(json_object_get(content, "new_hosts")), 1);
+        json_decref(content);
+}
+
 static void data_that_grows(void **state _unused_) {
         json_t *content =
                 assay("a.log", ZONE_DATA, "4111111111111111 12/27\n", "4111111111111111 12/27\nok\n");
@@ -478,6 +528,8 @@ int main(void) {
                 cmocka_unit_test(hosts),
                 cmocka_unit_test(no_hosts),
                 cmocka_unit_test(new_hosts),
+                cmocka_unit_test(a_link_in_a_list_is_no_new_host),
+                cmocka_unit_test(a_link_that_is_used_is_one),
                 cmocka_unit_test(data_that_grows),
                 cmocka_unit_test(details_are_masked),
         };

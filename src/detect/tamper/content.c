@@ -107,10 +107,20 @@ static unsigned telling_kinds(enum zone zone) {
         return zone == ZONE_DATA ? kinds : kinds | HOST_FRAME;
 }
 
-static int add_hosts(enum zone zone, const struct finding_set *now, const struct finding_set *then,
-                     json_t *content) {
-        json_t *hosts = hosts_encode(now->hosts, ~0u, NULL);
-        json_t *fresh = hosts_encode(now->hosts, telling_kinds(zone), then->hosts);
+/* An admin adds a link to a menu. It tells where something was added that could load from there. */
+static bool lists_tell(const struct content_request *request, struct view before, struct view after) {
+        return request->zone != ZONE_EDITABLE ? !before.size
+                                              : code_count_uses(after) > code_count_uses(before);
+}
+
+static int add_hosts(const struct content_request *request, const struct finding_set *now,
+                     const struct finding_set *then, json_t *content) {
+        unsigned kinds = telling_kinds(request->zone);
+        if (lists_tell(request, view_of(request->before, request->before_size),
+                       view_of(request->after, request->after_size)))
+                kinds |= HOST_LISTED;
+        json_t *hosts = hosts_encode(now->hosts, ~HOST_LISTED, NULL);
+        json_t *fresh = hosts_encode(now->hosts, kinds, then->hosts);
         int r = json_object_set_new(content, "hosts", hosts);
         return json_object_set_new(content, "new_hosts", fresh) < 0 || r < 0 ? -ENOMEM : 0;
 }
@@ -126,7 +136,7 @@ static int encode(const struct content_rules *rules, const struct content_reques
         if (r >= 0 && (now->media.family <= FAMILY_TEXT || now->media.has_php))
                 r = json_object_set_new(content, "php", json_boolean(now->has_php)) < 0 ? -ENOMEM : 0;
         if (r >= 0)
-                r = add_hosts(request->zone, now, then, content);
+                r = add_hosts(request, now, then, content);
         if (r >= 0 && request->want_diff && now->media.family <= FAMILY_TEXT)
                 r = add_diff(request, before, after, content);
         return r;
@@ -156,5 +166,5 @@ json_t *content_hosts(const char *name, const unsigned char *data, size_t size) 
         _cleanup_(finding_set_deinit) struct finding_set set = {0};
         if (assay(name, view_of(data, size), &set) < 0)
                 return NULL;
-        return hosts_encode(set.hosts, ~0u, NULL);
+        return hosts_encode(set.hosts, ~HOST_LISTED, NULL);
 }

@@ -247,15 +247,18 @@ bool hosts_add_string(struct hosts *hosts, struct view string, unsigned kind) {
         return any;
 }
 
-bool hosts_have(const struct hosts *hosts, const char *name) {
-        return *find_slot(hosts, name) != 0;
+/* What was only listed, and may be used from now on, is as good as new. */
+static bool knows(const struct hosts *hosts, const struct host *host, unsigned kinds) {
+        uint16_t at = *find_slot(hosts, host->name);
+        return at && (hosts->items[at - 1].kinds != HOST_LISTED ||
+                      (host->kinds == HOST_LISTED && !(kinds & HOST_LISTED)));
 }
 
 json_t *hosts_encode(const struct hosts *hosts, unsigned kinds, const struct hosts *except) {
         json_t *names = json_array();
         for (size_t i = 0; names && i < hosts->n; i++) {
                 const struct host *host = &hosts->items[i];
-                if (!(host->kinds & kinds) || (except && hosts_have(except, host->name)))
+                if (!(host->kinds & kinds) || (except && knows(except, host, kinds)))
                         continue;
                 if (json_array_append_new(names, json_bytes(host->name)) < 0) {
                         json_decref(names);

@@ -14,6 +14,7 @@ enum host_kind {
         HOST_FORM = 1 << 2,   /* where a form goes */
         HOST_CODE = 1 << 3,   /* in a string of a program */
         HOST_HIDDEN = 1 << 4, /* as HOST_CODE, but encoded so that a reader does not see it */
+        HOST_LISTED = 1 << 5, /* only an element of a list in PHP, such as a menu */
 };
 
 #define HOSTS_MAX 256
@@ -42,7 +43,5 @@ bool hosts_add_name(struct hosts *hosts, struct view name, unsigned kind);
 /* Every address that stands at the start of a string, or quoted or bracketed inside it. */
 bool hosts_add_string(struct hosts *hosts, struct view string, unsigned kind);
 
-bool hosts_have(const struct hosts *hosts, const char *name);
-
-/* Names whose kind is one of `kinds` and that `except` (may be NULL) does not have. */
+/* Names whose kind is one of `kinds` and that `except` (may be NULL) does not have, or has as HOST_LISTED alone. */
 json_t *hosts_encode(const struct hosts *hosts, unsigned kinds, const struct hosts *except);
