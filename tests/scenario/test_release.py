@@ -187,6 +187,8 @@ def build_package(folder, version):
         result = subprocess.run(["md5sum", str(path.relative_to(root))], cwd=root, capture_output=True, text=True, check=True)
         sums.append(result.stdout)
     (root / "DEBIAN/md5sums").write_text("".join(sums))
+    (root / PLACE.lstrip("/") / "shop.conf").write_text(f"version={version}\n")
+    (root / "DEBIAN/conffiles").write_text(f"{PLACE}/shop.conf\n")
     package = folder / f"{PACKAGE}-{version}.deb"
     command = ["dpkg-deb", "--root-owner-group", "-b", str(root), str(package)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -215,6 +217,20 @@ def test_upgrade_of_a_package_is_quiet_and_tampering_with_it_is_not(make_guard, 
     (place / "lib/shop.php").write_text("<?php // tampered\n")
     guard.seen(place / "lib/shop.php", "modified", MEDIUM)
     stands(place / "lib/shop.php", b"<?php // tampered\n")
+
+
+def test_upgrade_in_two_runs_as_apt_does_it_is_quiet(make_guard, installed):
+    import pathlib
+
+    place = pathlib.Path(PLACE)
+    guard = make_guard([{"path": place}])
+    subprocess.run(["dpkg", "--unpack", installed], check=True, stdout=subprocess.DEVNULL)
+    assert (place / "shop.conf.dpkg-new").exists()
+    poll(lambda: any(release["kind"] == "dpkg" for release in releases(guard)), "a record of the unpacking", 30, guard.describe)
+    subprocess.run(["dpkg", "--configure", PACKAGE], check=True, stdout=subprocess.DEVNULL)
+    assert (place / "shop.conf").read_text() == "version=2.0\n"
+    guard.assert_quiet(place, above=1)
+    poll(lambda: guard.run("diff", place).returncode == 0, "the new state to be approved", 30, guard.describe)
 
 
 def test_what_dpkg_did_not_ship_is_a_finding_even_while_it_runs(make_guard, installed):

@@ -117,6 +117,14 @@ static bool is_packages_own(struct sentry *sentry, const struct path *path, cons
                (verdict == DPKG_REMOVED && !node_exists(&change->after));
 }
 
+/* apt unpacks and configures in two runs of dpkg: between them stands NAME.dpkg-new for a configuration file. */
+static bool is_on_its_way(struct sentry *sentry, const char *path) {
+        struct dpkg_expected expected;
+        _cleanup_(freep) char *name =
+                dpkg_is_transient(path) ? strndup(path, strlen(path) - strlen(".dpkg-new")) : NULL;
+        return name && dpkg_expected(sentry->dpkg, name, &expected) >= 0 && expected.state != DPKG_UNOWNED;
+}
+
 struct settlement {
         struct tree *tree;
         int64_t release;
@@ -150,6 +158,10 @@ static void settle_path(struct sentry *sentry, struct run *run, struct path *pat
         unsigned flags = BASELINE_FORCE | (tree->baseline.mirror ? BASELINE_KEEP : 0);
         if (baseline_examine(&baseline, &tree->baseline, relative, flags, &change) <= 0)
                 return;
+        if (is_on_its_way(sentry, path->key)) {
+                change_free(change);
+                return;
+        }
         change->time_ns = clock_wall_ns(&clock_system);
         if (is_packages_own(sentry, path, change)) {
                 catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns,
