@@ -196,3 +196,15 @@ def test_no_secret_of_a_command_line_reaches_the_ledger(guard, tree):
     assert b"lib/order.php" in recorded
     for secret in secrets:
         assert secret.encode() not in recorded
+
+
+def test_what_not_everybody_may_read_is_not_quoted(guard, tree):
+    path = tree / "shadow+"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o640)
+    os.write(descriptor, b"tanaka:geheim-vier:20000:0:99999:7:::\n")
+    os.close(descriptor)
+    _, evidence = guard.seen(path, "created")
+    assert "diff" not in evidence["data"] and evidence["file"]["hashes"]
+    (tree / "motd").write_text("willkommen\n")
+    _, evidence = guard.seen(tree / "motd", "created")
+    assert "+willkommen" in evidence["data"]["diff"]

@@ -287,6 +287,13 @@ static void cannot_be_sent(struct sentry *sentry, struct inspection *inspection,
         inspection_free(inspection);
 }
 
+/* Outside an application, what not everybody may read (/etc/shadow, a private key) is not quoted. */
+static bool may_be_quoted(const struct change *change) {
+        bool is_open = (!node_exists(&change->before) || change->before.mode & S_IROTH) &&
+                       change->after.mode & S_IROTH;
+        return change->zone != ZONE_DATA && (change->zone != ZONE_NONE || is_open);
+}
+
 /* -EAGAIN: the assayer has enough to do. -EBUSY: somebody holds a lease on the file. */
 static int send_inspection(struct sentry *sentry, struct inspection *inspection) {
         _cleanup_(fd_closep) int after = after_fd(sentry, inspection);
@@ -297,7 +304,7 @@ static int send_inspection(struct sentry *sentry, struct inspection *inspection)
         json_auto_t *body = json_pack("{s:s,s:I,s:o,s:s,s:b,s:b}", "type", "assay", "id",
                                       (json_int_t)inspection->id, "name", json_bytes(name), "zone",
                                       zone_name(inspection->change->zone), "before", before >= 0, "want_diff",
-                                      inspection->change->zone != ZONE_DATA &&
+                                      may_be_quoted(inspection->change) &&
                                               (before >= 0 || !node_exists(&inspection->change->before)));
         int fds[2] = {after, before};
         return message_send(sentry->context->peers[ROLE_ASSAYER], body, fds, before >= 0 ? 2 : 1);
