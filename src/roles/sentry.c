@@ -50,6 +50,9 @@ static int open_vault(struct sentry *sentry) {
         r = catalog_open(state, false, &sentry->catalog);
         if (r < 0)
                 return complain("the catalog (vault/catalog.sqlite) cannot be opened", r);
+        r = restore_journal_open(state, &sentry->journal);
+        if (r < 0)
+                return complain("vault/restoring cannot be opened", r);
         r = observed_open(state, &sentry->observed);
         return r < 0 ? complain("vault/observed.sqlite cannot be opened", r) : 0;
 }
@@ -291,6 +294,7 @@ static void close_all(struct sentry *sentry) {
         trees_close(sentry);
         observed_close(sentry->observed);
         catalog_close(sentry->catalog);
+        restore_journal_close(&sentry->journal);
         store_close(sentry->store);
         for (size_t i = 0; i < RESTORED_MAX; i++)
                 free(sentry->restored[i].path);
@@ -311,6 +315,7 @@ static int run(struct sentry *sentry) {
         r = r < 0 ? r : tell_parent(sentry, "ready");
         if (r < 0)
                 return r;
+        react_collect_left(sentry);
         /* All of them before any is compared: what a predecessor left may be about each, and says who it was. */
         for (size_t i = 0; i < sentry->n_trees; i++)
                 (void)tree_arm(sentry, &sentry->trees[i]);
@@ -333,6 +338,7 @@ int role_sentry_run(const struct role_context *context) {
         struct sentry sentry = {
                 .context = context,
                 .releases_lock = PTHREAD_MUTEX_INITIALIZER,
+                .journal = {.fd = -EBADF},
                 .started_ns = clock_wall_ns(&clock_system),
         };
         int r = run(&sentry);

@@ -114,6 +114,32 @@ def test_killed_assayer_while_restoring(make_guard, tree):
     stands(path, before)
 
 
+def test_sentry_killed_in_the_middle_of_a_restore_leaves_nothing(make_guard, tree):
+    """What it has in hand is evidence then, and nobody's change; what somebody else gives such a name is one."""
+    path, source = tree / "lib/large.bin", tree.parent / "tampered.bin"
+    path.write_bytes(os.urandom(1 << 20))
+    before = path.read_bytes()
+    source.write_bytes(os.urandom(150 << 20))
+    guard = make_guard([{"path": tree, "respond": "restore"}])
+
+    def left():
+        return [name for name in os.listdir(tree / "lib") if name.startswith(".hinomi-restore-")]
+
+    sentry = guard.role_pid("sentry")
+    subprocess.run(["setsid", "timeout", "20", "mv", source, path], check=True)
+    poll(lambda: bool(left()), "a restore at work", 60, guard.output)
+    os.kill(sentry, signal.SIGKILL)
+    stands(path, before)
+    poll(lambda: not left(), "what was left to be taken away", 30, guard.output)
+    guard.settle()
+    assert ".hinomi-restore-" not in str(guard.findings())
+    entries = guard.run("ledger", "export").stdout
+    assert "left by a restore that was cut off" in entries
+    theirs = tree / "lib/.hinomi-restore-0123456789abcdef"
+    subprocess.run(["setsid", "timeout", "20", "sh", "-c", f"echo theirs >'{theirs}'"], check=True)
+    guard.seen(theirs)
+
+
 def test_parent_killed_takes_its_roles_along(guard):
     pids = list(guard.pids)
     guard.process.kill()

@@ -47,7 +47,8 @@ static int keep_content(struct evidence *evidence, int path_fd, struct node *nod
         if (fd < 0)
                 return fd;
         int r = store_put_file(evidence->context->store, fd, &node->digest, &node->size_bytes);
-        return r == 0 && evidence->context->durable ? store_sync(evidence->context->store) : r;
+        return r < 0 ? r
+                     : store_sync(evidence->context->store); /* on the disk before its only other copy goes */
 }
 
 /* Anything but a directory. */

@@ -26,6 +26,7 @@ struct place {
         char path[64];
         struct store *store;
         struct restore_context context;
+        struct restore_journal journal;
         struct restore_result result;
         unsigned n_kept;
         char kept_path[256];
@@ -61,6 +62,8 @@ static int setup(void **state) {
         place.context.tree_fd = restore_open_tree("tree");
         assert_true(place.context.tree_fd >= 0);
         place.context.kept = note_kept;
+        assert_int_equal(restore_journal_open("state", &place.journal), 0);
+        place.context.journal = &place.journal;
         return 0;
 }
 
@@ -68,6 +71,7 @@ static int teardown(void **state) {
         (void)state;
         restore_result_deinit(&place.result);
         close(place.context.tree_fd);
+        restore_journal_close(&place.journal);
         store_close(place.store);
         assert_int_equal(chdir("/"), 0);
         char command[128];
@@ -376,12 +380,37 @@ static void a_full_vault_leaves_the_evidence_beside(void **state) {
         assert_content(path, "changed");
 
         open_store(0);
-        char name[64];
-        snprintf(name, sizeof(name), "%s", result->beside);
-        assert_int_equal(restore_collect_temporary(&place.context, "", name), 0);
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), 1);
         assert_int_equal(entries("tree"), 1);
         assert_true(store_has(place.store, &place.kept.digest));
-        assert_int_equal(restore_collect_temporary(&place.context, "", "a"), -EINVAL);
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), 0);
+}
+
+/* Only what the journal names is ours; a name alone, or a link under that name, is not. */
+static void what_was_left_is_told_from_what_has_such_a_name(void **state) {
+        (void)state;
+        static const char ours[] = "sub/.hinomi-restore-0123456789abcdef";
+        put("outside/.hinomi-restore-0123456789abcdef", "outside");
+        assert_int_equal(mkdir("tree/sub", 0755), 0);
+        put("tree/sub/.hinomi-restore-0123456789abcdef", "ours");
+        put("tree/sub/.hinomi-restore-fedcba9876543210", "theirs");
+        assert_int_equal(pwrite(place.journal.fd, ours, sizeof(ours), 0), sizeof(ours));
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), 1);
+        assert_int_equal(access("tree/sub/.hinomi-restore-0123456789abcdef", F_OK), -1);
+        assert_content("tree/sub/.hinomi-restore-fedcba9876543210", "theirs");
+
+        assert_int_equal(rename("tree/sub", "outside/sub"), 0);
+        assert_int_equal(symlink("../outside", "tree/sub"), 0);
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), 0);
+        assert_content("outside/.hinomi-restore-0123456789abcdef", "outside");
+
+        static const char not_ours[] = "a\0";
+        put("tree/a", "content");
+        assert_int_equal(pwrite(place.journal.fd, not_ours, sizeof(not_ours), 0), sizeof(not_ours));
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), -EINVAL);
+        assert_content("tree/a", "content");
+        restore_journal_clear(&place.journal);
+        assert_int_equal(restore_collect_left(&place.context, NULL, NULL), 0);
 }
 
 static void what_nobody_saw_is_said(void **state) {
@@ -546,6 +575,7 @@ int main(void) {
                 TEST(a_damaged_copy_is_not_put_back),
                 TEST(a_full_vault_leaves_the_evidence_beside),
                 TEST(what_nobody_saw_is_said),
+                TEST(what_was_left_is_told_from_what_has_such_a_name),
                 TEST(paths_stay_in_the_tree),
                 TEST(the_root_has_attributes_only),
                 TEST(a_component_exchanged_meanwhile_leads_nowhere),

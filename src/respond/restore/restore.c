@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "respond/restore/evidence.h"
+#include "respond/restore/journal.h"
 #include "respond/restore/look.h"
 #include "respond/restore/make.h"
 
@@ -127,6 +128,9 @@ static int attempt_replace(struct work *work, _unused_ int unused) {
         char temporary[TEMPORARY_NAME_SIZE], aside[TEMPORARY_NAME_SIZE];
         temporary_name_make(temporary);
         temporary_name_make(aside);
+        int noted = journal_note(work->context->journal, work->request->path, temporary, aside);
+        if (noted < 0)
+                return failed(work, noted, "what is about to be done could not be noted");
         struct making making = {work->context, work->request->approved, work->directory_fd, temporary, 0};
         _cleanup_(fd_closep) int fd = make_object(&making);
         work->result->notes |= making.notes;
@@ -171,6 +175,9 @@ static int attempt_remove_empty(struct work *work, _unused_ int unused) {
 static int attempt_remove(struct work *work, _unused_ int unused) {
         char temporary[TEMPORARY_NAME_SIZE];
         temporary_name_make(temporary);
+        int noted = journal_note(work->context->journal, work->request->path, temporary, NULL);
+        if (noted < 0)
+                return failed(work, noted, "what is about to be done could not be noted");
         if (renameat2(work->directory_fd, work->name, work->directory_fd, temporary, RENAME_NOREPLACE) < 0 &&
             (errno != EINVAL ||
              renameat(work->directory_fd, work->name, work->directory_fd, temporary) < 0)) {
@@ -327,20 +334,4 @@ int restore_node(const struct restore_context *context, const struct restore_req
         describe(&work, r);
         fd_closep(&work.directory_fd);
         return r == -ENOMEM ? r : 0;
-}
-
-int restore_collect_temporary(const struct restore_context *context, const char *directory,
-                              const char *name) {
-        if (!restore_is_temporary(name))
-                return -EINVAL;
-        _cleanup_(fd_closep) int fd = look_open_path(context->tree_fd, directory);
-        if (fd < 0)
-                return fd;
-        _cleanup_(freep) char *path = NULL;
-        if (asprintf(&path, "%s%s%s", directory, *directory ? "/" : "", name) < 0)
-                return -ENOMEM;
-        struct evidence evidence = {.context = context, .path = path};
-        int r = evidence_take(&evidence, fd, name);
-        evidence_deinit(&evidence);
-        return r;
 }

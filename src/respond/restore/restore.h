@@ -29,7 +29,8 @@
 struct restore_context {
         int tree_fd; /* the tree's root: a directory, O_PATH will do */
         struct store *store;
-        bool durable; /* fsync what is written, and the vault before evidence is removed */
+        bool durable; /* fsync what is written; evidence is on the disk before it is removed in any case */
+        struct restore_journal *journal; /* NULL: what a crash leaves is not known to be ours */
 
         /* Called for each object put into the vault as evidence, with its path in the tree. May be NULL. */
         void (*kept)(const char *path, const struct node *node, void *userdata);
@@ -79,12 +80,28 @@ int restore_node(const struct restore_context *context, const struct restore_req
                  struct restore_result *ret_result);
 void restore_result_deinit(struct restore_result *result);
 
-/* A name this file makes: unfinished work or evidence that the vault could not take. */
+/* A name of the form this file makes; anybody can make one, too. */
 bool restore_is_temporary(const char *name);
 
-/* Takes a left-over of restore_is_temporary() out of `directory` (relative to the tree): evidence, then
- * removed. */
-int restore_collect_temporary(const struct restore_context *context, const char *directory, const char *name);
+/*
+ * The temporary names that the restore at work uses, in a file only root reads, so that after a crash what it left
+ * in a tree is told from what somebody else gave such a name. Survives the process; a power cut may lose it, and then
+ * the left-over is a finding like any other.
+ */
+struct restore_journal {
+        int fd;
+};
+int restore_journal_open(const char *state, struct restore_journal *ret_journal);
+void restore_journal_close(struct restore_journal *journal);
+
+/*
+ * Takes what a restore that was cut off left in this tree: evidence into the vault, then removed. Calls `taken` with
+ * the path of each, relative to the tree. Through no symbolic link. Returns how many there were, or an errno.
+ */
+int restore_collect_left(const struct restore_context *context,
+                         void (*taken)(const char *path, void *userdata), void *userdata);
+/* No restore is at work: forgets the names, in every tree. */
+void restore_journal_clear(const struct restore_journal *journal);
 
 /* Opens a tree's root for restore_context. */
 int restore_open_tree(const char *path);

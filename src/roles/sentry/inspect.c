@@ -518,7 +518,7 @@ static int inspect_refused(struct sentry *sentry, const struct observation *obse
         if (!change)
                 return -ENOMEM;
         if (catalog_get(sentry->catalog, tree->id, observation->relative, &change->before) == -ENOENT) {
-                struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+                struct restore_context context = react_context(sentry, tree);
                 struct restore_request request = {.path = observation->relative, .approved = &change->before};
                 struct restore_result result = {0};
                 _cleanup_(fd_closep) int fd =

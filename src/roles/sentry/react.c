@@ -55,6 +55,38 @@ bool react_restored_lately(const struct sentry *sentry, const struct tree *tree,
         return false;
 }
 
+struct restore_context react_context(struct sentry *sentry, const struct tree *tree) {
+        return (struct restore_context){
+                .tree_fd = tree->fd, .store = sentry->store, .journal = &sentry->journal};
+}
+
+struct left {
+        struct sentry *sentry;
+        const struct tree *tree;
+};
+
+static void report_left(const char *relative, void *userdata) {
+        const struct left *left = userdata;
+        _cleanup_(freep) char *path = NULL;
+        if (asprintf(&path, "%s/%s", left->tree->config->path, relative) >= 0)
+                report_action(left->sentry, NULL, "restore", path, true, true, NULL,
+                              "left by a restore that was cut off; kept as evidence and removed");
+}
+
+void react_collect_left(struct sentry *sentry) {
+        int failed = 0;
+        for (size_t i = 0; i < sentry->n_trees; i++) {
+                struct left left = {sentry, &sentry->trees[i]};
+                struct restore_context context = react_context(sentry, left.tree);
+                _cleanup_(fd_closep) int fd = context.tree_fd = restore_open_tree(left.tree->config->path);
+                int r = fd < 0 ? 0 : restore_collect_left(&context, report_left, &left);
+                if (r < 0)
+                        failed = r;
+        }
+        if (!failed)
+                restore_journal_clear(&sentry->journal);
+}
+
 /* Directories that came with what was removed, and now hold nothing, go too. */
 static void remove_emptied(struct sentry *sentry, struct tree *tree, const char *relative,
                            const char *finding) {
@@ -66,7 +98,7 @@ static void remove_emptied(struct sentry *sentry, struct tree *tree, const char 
                 if (catalog_get(sentry->catalog, tree->id, parent, &approved) != -ENOENT ||
                     !tree_directory_is_empty(tree, parent))
                         return;
-                struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+                struct restore_context context = react_context(sentry, tree);
                 struct restore_request request = {.path = parent, .approved = &approved};
                 struct restore_result result = {0};
                 int r = restore_node(&context, &request, &result);
@@ -84,7 +116,7 @@ static void remove_emptied(struct sentry *sentry, struct tree *tree, const char 
 static void restore(struct sentry *sentry, struct tree *tree, const struct change *change,
                     const char *finding) {
         const char *relative = tree_relative(tree, change->path);
-        struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store};
+        struct restore_context context = react_context(sentry, tree);
         struct restore_request request = {
                 .path = relative, .approved = &change->before, .seen = &change->after};
         struct restore_result result = {0};

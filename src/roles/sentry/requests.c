@@ -290,11 +290,10 @@ static int run_plan(struct restore_job *job) {
                 return 0;
         if (job->is_dry)
                 return plan_show(job->plan, show_step, job);
-        struct restore_context context = {.tree_fd = job->tree->fd,
-                                          .store = sentry->store,
-                                          .durable = true,
-                                          .kept = on_kept,
-                                          .userdata = job};
+        struct restore_context context = react_context(sentry, job->tree);
+        context.durable = true;
+        context.kept = on_kept;
+        context.userdata = job;
         struct plan_execution execution = {
                 .restore = &context,
                 .release = job->at_ns ? restore_release(sentry, job->tree, "restore") : 0,
@@ -540,7 +539,8 @@ static int approve_recorded(int64_t id, const char *relative, const struct node 
                 approve_line(job, path, "changed", N_("something else stands there since"));
                 return 0;
         }
-        struct restore_context context = {.tree_fd = tree->fd, .store = sentry->store, .durable = true};
+        struct restore_context context = react_context(sentry, tree);
+        context.durable = true;
         struct restore_request request = {.path = relative, .approved = node};
         struct restore_result result = {0};
         r = restore_with_parents(&context, sentry->catalog, tree->id, &request, &result);

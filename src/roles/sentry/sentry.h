@@ -125,6 +125,7 @@ struct sentry {
         bool is_stopping;
         uint64_t started_ns;
         struct keeping keeping;
+        struct restore_journal journal;
         uint64_t n_too_long; /* watch_counters.n_too_long as last swept for */
         uint64_t n_refused, n_restored;
         uint64_t clock_wall_ns, clock_monotonic_ns; /* as last compared: a stepped clock shows */
@@ -252,6 +253,10 @@ size_t outbox_count(const struct outbox *outbox);
 void react(struct sentry *sentry, struct tree *tree, const struct change *change,
            const struct verdict *verdict, const char *finding);
 
+/* What every restore in a tree is done with. */
+struct restore_context react_context(struct sentry *sentry, const struct tree *tree);
+/* At the start, before any restore: what the predecessor's left in the middle. */
+void react_collect_left(struct sentry *sentry);
 /* Was it put back within the last seconds? */
 bool react_restored_lately(const struct sentry *sentry, const struct tree *tree, const char *relative);
 
