@@ -166,7 +166,8 @@ static int decode_zstd(struct store_worker *worker, int fd, struct sink *sink) {
                         int r = sink_write(sink, out.dst, out.pos);
                         if (r < 0)
                                 return r;
-                } while (in.pos < in.size || out.pos == out.size);
+                        /* At the end of the frame nothing is left inside, however full the room for it. */
+                } while (in.pos < in.size || (state != 0 && out.pos == out.size));
         }
 }
 

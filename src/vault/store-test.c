@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/io.h"
+#include "vault/pack.h"
 
 static int scratch_new(void **state) {
         static char path[64];
@@ -408,6 +409,13 @@ static void damage_in_large_objects_too(void **state) {
 }
 
 /* Named, but not whole and not indexed: what a power cut leaves. It must not be taken for the object. */
+/* Its frame ends just where the room for its content does. */
+static void a_large_object_of_whole_blocks_comes_back(void **state) {
+        _cleanup_(store_closep) struct store *store = open_store(*state);
+        struct digest digest = put_noise(store, 3 * PACK_OBJECT_BYTES_MAX, 3);
+        assert_noise(store, &digest, 3 * PACK_OBJECT_BYTES_MAX, 3);
+}
+
 static void half_a_large_object_is_none(void **state) {
         struct store *store = open_store(*state);
         put_noise(store, 2000000, 3);
@@ -629,6 +637,7 @@ int main(void) {
                 WITH_SCRATCH(a_store_can_be_read_without_its_index),
                 WITH_SCRATCH(damage_is_never_given_out),
                 WITH_SCRATCH(damage_in_large_objects_too),
+                WITH_SCRATCH(a_large_object_of_whole_blocks_comes_back),
                 WITH_SCRATCH(half_a_large_object_is_none),
                 WITH_SCRATCH(the_budget_holds),
                 WITH_SCRATCH(the_reserve_is_left_free),
