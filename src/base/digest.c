@@ -8,6 +8,7 @@ struct digester {
         EVP_MD *algorithm;
         EVP_MD_CTX *context;
         unsigned char *block;
+        const atomic_bool *stop;
 };
 
 struct digester *digester_new(void) {
@@ -29,6 +30,10 @@ struct digester *digester_free(struct digester *digester) {
                 free(digester);
         }
         return NULL;
+}
+
+void digester_set_stop(struct digester *digester, const atomic_bool *stop) {
+        digester->stop = stop;
 }
 
 int digester_begin(struct digester *digester) {
@@ -62,6 +67,8 @@ int digester_file(struct digester *digester, int fd, struct digest *ret_digest, 
         int r = digester_begin(digester);
         uint64_t offset = 0;
         while (r == 0) {
+                if (digester->stop && atomic_load(digester->stop))
+                        return -ECANCELED;
                 ssize_t n = pread(fd, digester->block, DIGEST_READ_BYTES, (off_t)offset);
                 if (n == 0)
                         break;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,9 @@ struct digester;
 struct digester *digester_new(void);
 struct digester *digester_free(struct digester *digester);
 DEFINE_CLEANUP(struct digester *, digester_free);
+
+/* digester_file() ends with -ECANCELED once `*stop` is set, by whatever thread. NULL: it never does. */
+void digester_set_stop(struct digester *digester, const atomic_bool *stop);
 
 /* begin, update any number of times, end. Each returns 0 or -EIO. */
 int digester_begin(struct digester *digester);

@@ -33,7 +33,7 @@
 #define TAIL_BYTES   ((size_t)8 << 20)
 #define WINDOW_BYTES ((size_t)1 << 20)
 #define FOUND_BYTES  ((size_t)64 << 10)
-#define MIDDLE_MAX   ((size_t)256 << 20) /* PHP itself reads no more into its memory, as it is shipped */
+#define MIDDLE_MAX   ((size_t)128 << 20) /* PHP itself reads no more into its memory, as it is shipped */
 #define TRIM_BYTES   ((size_t)1 << 20)
 #define THRESHOLD_MB 256
 

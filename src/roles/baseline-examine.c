@@ -86,6 +86,13 @@ static int look_now(struct examination *examination, const char *path, const str
                 return 0;
         if (r == 0 && !(examination->flags & BASELINE_FORCE) && node_stat_equal(before, after))
                 return 1;
+        const struct baseline *baseline = examination->baseline;
+        if (r == 0 && baseline->large && S_ISREG(after->mode) && after->size_bytes > BASELINE_LARGE_BYTES) {
+                _cleanup_(node_deinit) struct node now = *after;
+                *after = (struct node)NODE_INIT;
+                r = baseline->large(examination->tree, path, &now, after, baseline->userdata);
+                return r == 0 ? -EINPROGRESS : r < 0 ? r : 0;
+        }
         struct baseline_tree kept = *examination->tree;
         kept.mirror = true; /* evidence is kept of any tree when asked for */
         return look_closely(examination, parent_fd, name, baseline_keep_max(&kept, zone), before, after);
@@ -133,4 +140,24 @@ int baseline_examine(const struct baseline *baseline, const struct baseline_tree
                 .may_collect = true,
         };
         return examine_path(&examination, relative_path, ret_change);
+}
+
+int baseline_read(const struct baseline *baseline, const struct baseline_tree *tree,
+                  const char *relative_path, unsigned flags, struct digester *digester,
+                  struct node *ret_node) {
+        _cleanup_(fd_closep) int root_fd = tree_open(tree);
+        const char *name;
+        if (root_fd < 0)
+                return root_fd;
+        _cleanup_(fd_closep) int parent_fd = open_parent(root_fd, relative_path, &name);
+        if (parent_fd < 0)
+                return parent_fd;
+        int r = node_stat(parent_fd, name, ret_node);
+        struct looker looker = {
+                .digester = digester,
+                .store = flags & BASELINE_KEEP ? baseline->store : NULL,
+                .keep_bytes_max = baseline_keep_max(
+                        tree, tree->zone ? tree->zone(relative_path, tree->userdata) : ZONE_NONE),
+        };
+        return r < 0 ? r : look_at(&looker, parent_fd, name, ret_node);
 }

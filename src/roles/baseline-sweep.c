@@ -134,6 +134,8 @@ static int examine_suspect(size_t i, unsigned thread, void *userdata) {
         int r = examine_path(&examination, path, &change);
         run->lookers[thread].n_hashed += examination.n_hashed;
         run->lookers[thread].n_unkept += examination.n_unkept;
+        if (r == -EINPROGRESS)
+                return 0;
         if (r == 1)
                 return report_change(run, change);
         if (r < 0 && r != -ENOMEM && r != -EBADMSG)

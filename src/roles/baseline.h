@@ -14,6 +14,8 @@
 #include "vault/catalog.h"
 #include "vault/store.h"
 
+#define BASELINE_LARGE_BYTES ((uint64_t)64 << 20)
+
 struct baseline_tree {
         const char *path;        /* absolute */
         int64_t id;              /* catalog_add_tree() */
@@ -33,7 +35,13 @@ struct baseline {
         const struct clock *clock; /* NULL: the system's */
         /* Makes room in the store when it is full; NULL: baseline_make_room() knows of no evidence. */
         int (*make_room)(uint64_t wanted_bytes, void *userdata);
-        void *userdata;     /* for make_room() */
+        /*
+         * A file of more than BASELINE_LARGE_BYTES is to be read; `now` has its stat data. 1: ret_node is what was read
+         * aside; 0: it is being read, and -EINPROGRESS is said of it. From any thread. NULL: it is read at once.
+         */
+        int (*large)(const struct baseline_tree *tree, const char *path, const struct node *now,
+                     struct node *ret_node, void *userdata);
+        void *userdata;     /* for make_room() and large() */
         unsigned n_threads; /* 0: one per processor */
 };
 
@@ -85,13 +93,18 @@ enum baseline_flags {
 /*
  * Looks at one path now. Returns 1 and a change (`how` CHANGE_SEEN, no actor; the caller owns it), or 0: as
  * approved. The content that was hashed is that of the object that was stat'ed; a file that never holds still
- * is reported as last read. With BASELINE_KEEP, a store that has no room or fails is no error: store_usage() tells.
+ * is reported as last read. -EINPROGRESS: baseline.large said so; a sweep leaves such a file out. With BASELINE_KEEP, a store that has no room or fails is no error: store_usage() tells.
  */
 int baseline_examine(const struct baseline *baseline, const struct baseline_tree *tree,
                      const char *relative_path, unsigned flags, struct change **ret_change);
 
 /* Makes room in the store, as retention_collect() does. The others here call it when the store is full. */
 int baseline_make_room(const struct baseline *baseline, uint64_t wanted_bytes);
+
+/* Reads one regular file as baseline_examine() would. Any thread; `node` as for look_at() (baseline-look.h). */
+int baseline_read(const struct baseline *baseline, const struct baseline_tree *tree,
+                  const char *relative_path, unsigned flags, struct digester *digester,
+                  struct node *ret_node);
 
 /* Counts regular files and their bytes, for a progress bar. */
 int baseline_count(const struct baseline *baseline, const struct baseline_tree *tree, uint64_t *ret_files,

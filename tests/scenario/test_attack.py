@@ -284,3 +284,32 @@ def test_what_is_written_behind_a_release_is_not_approved(application, owned):
         path = owned / f"lib/{i}.php"
         assert b"system" in path.read_bytes()
         application.seen(path, severity=HIGH)
+
+
+def test_file_of_many_terabytes_does_not_blind_the_guard(application, owned):
+    intrude("import os, sys; os.truncate(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), 8 << 40)", owned / "upload/large.bin")
+    time.sleep(1)
+    (owned / "lib/shell.php").write_bytes(SHELL)
+    application.seen(owned / "lib/shell.php", severity=HIGH)
+    application.restart()
+    (owned / "lib/other.php").write_bytes(SHELL)
+    application.seen(owned / "lib/other.php", severity=HIGH)
+
+
+@pytest.mark.parametrize("name", ["lib/large.php", "upload/large.php"])
+def test_large_program_is_read_aside_and_judged(application, owned, name):
+    script = "import sys; open(sys.argv[1], 'wb').write(sys.argv[2].encode() + b'?>' + bytes(100 << 20))"
+    intrude(script, owned / name, SHELL.decode())
+    _, evidence = application.seen(owned / name, severity=HIGH)
+    assert evidence["actor"]["process"]["user"]["name"] == WEB
+
+
+def test_large_file_that_is_changed_is_put_back(make_guard, owned):
+    path = owned / "lib/large.bin"
+    path.write_bytes(bytes(100 << 20))
+    guard = make_guard([{"path": owned, "profile": "generic-php", "respond": "restore"}])
+    script = "import os, sys; os.pwrite(os.open(sys.argv[1], os.O_WRONLY), b'x', 50 << 20)"
+    assert intrude(script, path, user="root") == 0
+    guard.seen(path, severity=HIGH)
+    poll(lambda: guard.actions(path), "the action", 30, guard.describe)
+    poll(lambda: path.read_bytes() == bytes(100 << 20), "the approved content", 30, lambda: guard.actions(path))

@@ -277,7 +277,8 @@ static bool is_gone_or_held(int error) {
 }
 
 static void cannot_be_sent(struct sentry *sentry, struct inspection *inspection, int error) {
-        if (inspection->answered || !is_gone_or_held(error)) {
+        bool was_never_read = digest_is_zero(&inspection->change->after.digest);
+        if (inspection->answered || was_never_read || !is_gone_or_held(error)) {
                 finish(sentry, inspection, NULL);
                 return;
         }
@@ -657,7 +658,13 @@ int inspect(struct sentry *sentry, const struct observation *observation) {
         if (observation->what & (FILE_MODIFIED | FILE_CLOSED))
                 flags |= BASELINE_FORCE;
         struct change *change = NULL;
+        baseline.large = large_ask;
         int r = baseline_examine(&baseline, &tree->baseline, relative, flags, &change);
+        if (r == -EINPROGRESS) {
+                large_note(sentry, observation);
+                return 0;
+        }
+        large_forget(sentry, tree, relative);
         if (r == -EAGAIN)
                 return inspect_leased(sentry, observation);
         if (r < 0) {

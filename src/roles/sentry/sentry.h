@@ -44,6 +44,7 @@ struct inspections;
 struct reports;
 struct outbox;
 struct packages;
+struct large;
 
 struct tree {
         const struct config_tree *config;
@@ -98,6 +99,8 @@ struct sentry {
         const struct role_context *context;
         struct config *config;
         sd_event *event;
+        sd_event_source *files; /* off while too many changes wait for the assayer */
+        bool was_crowded;
         struct store *store;
         struct catalog *catalog;
         struct observed *observed;
@@ -117,6 +120,7 @@ struct sentry {
         struct reports *reports;
         struct outbox *outbox;
         struct packages *packages;
+        struct large *large;
         struct notes *notes;
         struct mailbox *mailbox;
         struct unfinished *unfinished;
@@ -201,9 +205,21 @@ typedef void (*inspect_answered)(struct sentry *sentry, struct tree *tree, struc
                                  const json_t *content, void *userdata);
 int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change, bool from_vault,
                 inspect_answered answered, void *userdata);
+#define INSPECTIONS_WAITING_MAX 8192
 size_t inspections_count(const struct inspections *inspections);
 /* Reads the hosts an application's own files name, quietly; then tells unseen hosts from known ones. */
 int inspect_learn_hosts(struct sentry *sentry, struct tree *tree);
+
+/* large.c: files too large to be read while others wait */
+int large_new(struct sentry *sentry, struct large **ret_large);
+struct large *large_free(struct large *large);
+/* baseline.large */
+int large_ask(const struct baseline_tree *tree, const char *relative, const struct node *now,
+              struct node *ret_node, void *sentry);
+/* Who changed what is being read. */
+void large_note(struct sentry *sentry, const struct observation *observation);
+/* It was looked at. */
+void large_forget(struct sentry *sentry, const struct tree *tree, const char *relative);
 
 /* notes.c: what was reported, until the ledger has it; then observed */
 struct notes;

@@ -158,6 +158,7 @@ static int on_difference(struct change *change, void *userdata) {
  */
 static void look_again(struct sentry *sentry, struct sweep *sweep) {
         struct baseline baseline = sentry_baseline(sentry);
+        baseline.large = large_ask;
         unsigned flags = sweep->tree->baseline.mirror ? BASELINE_KEEP : 0;
         if (sweep->n) {
                 watch_dispatch(sentry->watch, intake_event, sentry);
@@ -166,7 +167,8 @@ static void look_again(struct sentry *sentry, struct sweep *sweep) {
         for (size_t i = 0; i < sweep->n; i++) {
                 struct change *found = sweep->changes[i], *change = NULL;
                 const char *relative = tree_relative(sweep->tree, found->path);
-                if (baseline_examine(&baseline, &sweep->tree->baseline, relative, flags, &change) < 0)
+                int r = baseline_examine(&baseline, &sweep->tree->baseline, relative, flags, &change);
+                if (r < 0 && r != -EINPROGRESS)
                         change = STEAL(found);
                 change_free(found);
                 if (!change)
@@ -181,6 +183,7 @@ static void look_again(struct sentry *sentry, struct sweep *sweep) {
 int tree_sweep(struct sentry *sentry, struct tree *tree) {
         struct sweep sweep = {.tree = tree};
         struct baseline baseline = sentry_baseline(sentry);
+        baseline.large = large_ask;
         struct baseline_callbacks callbacks = {.change = on_difference, .userdata = &sweep};
         struct baseline_result result = {0};
         int r = baseline_sweep(&baseline, &tree->baseline, &callbacks, &result);
