@@ -177,7 +177,7 @@ static void read_events(struct gate *gate) {
                 }
 }
 
-/* Denies what is past its deadline. Returns how long until the next one, in ms; -1: none waits. */
+/* Denies each write that is past its deadline. Returns how long until the next one, in ms; -1: none waits. */
 static int check_deadlines(struct gate *gate) {
         uint64_t now_ns = clock_monotonic_ns(&clock_system), next_ns = UINT64_MAX;
         pthread_mutex_lock(&gate->lock);
@@ -191,7 +191,9 @@ static int check_deadlines(struct gate *gate) {
                         next_ns = deadline_ns < next_ns ? deadline_ns : next_ns;
                         continue;
                 }
-                answer(gate, slot->fd, false);
+                /* Who was not asleep yet when it was asked about, with a decider that never came to look again. */
+                bool is_read = slot->is_early && !intent_read(slot->tid).is_write;
+                answer(gate, slot->fd, is_read);
                 gate->counters.n_late++;
                 if (slot->state == SLOT_ASKED)
                         close(slot->fd);
