@@ -601,6 +601,7 @@ static int loop(struct parent *parent) {
         r = r < 0 ? r : sd_event_set_watchdog(parent->event, true);
         r = r < 0 ? r : sd_event_add_signal(parent->event, NULL, SIGINT, on_signal, parent);
         r = r < 0 ? r : sd_event_add_signal(parent->event, NULL, SIGTERM, on_signal, parent);
+        r = r < 0 ? r : sd_event_set_watchdog(parent->event, true); /* WatchdogSec= of the unit */
         r = r < 0 ? r : start_all(parent);
         if (r >= 0) {
                 record(parent, json_pack("{s:s,s:s}", "name", "started", "version", HINOMI_VERSION));
