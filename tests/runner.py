@@ -117,13 +117,17 @@ def asan():
 
 
 def programs(folder):
-    sources = sorted(pathlib.Path("tests", folder).glob("*.c"))
-    if not sources:
-        return
-    targets = [f"build/tests/{folder}/{source.stem}" for source in sources]
-    if not (yield from built(f"build of tests/{folder}", "-k", *targets)):
-        return
-    for target in targets:
+    targets = program_targets(folder)
+    if targets and (yield from built(f"build of tests/{folder}", "-k", *targets)):
+        yield from run_programs(folder)
+
+
+def program_targets(folder):
+    return [f"build/tests/{folder}/{source.stem}" for source in sorted(pathlib.Path("tests", folder).glob("*.c"))]
+
+
+def run_programs(folder):
+    for target in program_targets(folder):
         name = f"{folder}/{pathlib.Path(target).name}"
         if os.geteuid() != 0 and folder in ("sense", "respond"):
             yield SKIPPED, name, "needs root"
@@ -170,17 +174,20 @@ def fuzz():
 
 
 def pytest():
-    """The black-box tests. Shown as they run; counted from pytest's own report."""
     folders = [str(path) for path in sorted(pathlib.Path("tests").iterdir()) if list(path.glob("test_*.py"))]
-    if not folders:
-        return
+    if folders:
+        yield from run_pytest(*folders)
+
+
+def run_pytest(*chosen):
+    """The black-box tests. Shown as they run; counted from pytest's own report."""
     if os.geteuid() != 0:
         yield SKIPPED, "scenario, real", "need root: fanotify, other users' processes, a shop of their own"
         return
     report = pathlib.Path("build/pytest.xml")
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rsfE", "--tb=short"]
-    command += [f"--junitxml={report}", *folders, *os.environ.get("PYTEST_ARGUMENTS", "").split()]
+    command += [f"--junitxml={report}", *chosen, *os.environ.get("PYTEST_ARGUMENTS", "").split()]
     try:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=PYTEST_SECONDS).returncode
     except subprocess.TimeoutExpired:
@@ -222,17 +229,17 @@ def run_group(group, counts, failures):
     print(f"   {ran} in {time.monotonic() - start:.0f} s", flush=True)
 
 
-def main(names):
+def main(names, groups):
     os.chdir(pathlib.Path(__file__).resolve().parent.parent)
-    unknown = set(names) - {group.__name__ for group in GROUPS}
+    unknown = set(names) - {group.__name__ for group in groups}
     if unknown:
-        print(f"no such group: {', '.join(unknown)}; there are: {', '.join(g.__name__ for g in GROUPS)}")
+        print(f"no such group: {', '.join(unknown)}; there are: {', '.join(g.__name__ for g in groups)}")
         return 2
     if not shutil.which("make"):
         print("make is missing")
         return 2
     counts, failures = {PASSED: 0, FAILED: 0, SKIPPED: 0}, []
-    for group in GROUPS:
+    for group in groups:
         if not names or group.__name__ in names:
             run_group(group, counts, failures)
     print("".join(f"FAILED  {name}\n" for name in failures), end="")
@@ -241,4 +248,5 @@ def main(names):
     return 1 if counts[FAILED] or not counts[PASSED] else 0
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], GROUPS))

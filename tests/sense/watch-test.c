@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -599,6 +600,13 @@ static void a_mount_inside_is_reported_and_watched(void **state) {
         shell(fixture, "mount -t tmpfs none tree/m");
         drain(fixture);
         assert_seen(fixture, "tree", FILE_MOUNTS);
+        struct statfs fs;
+        assert_return_code(statfs(at(fixture, "tree/m"), &fs), errno);
+        if (!fs.f_fsid.__val[0] && !fs.f_fsid.__val[1]) { /* tmpfs before Linux 5.13 has no identity */
+                assert_int_equal(watch_is_armed(fixture->watch, 7), 0);
+                shell(fixture, "umount tree/m");
+                return;
+        }
         forget(fixture);
         shell(fixture, "echo > tree/m/f");
         drain(fixture);
