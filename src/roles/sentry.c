@@ -79,9 +79,6 @@ static int open_senses(struct sentry *sentry) {
                 return complain("memory for what is unfinished", r);
         process_table_on_exec(sentry->processes, mailbox_exec, sentry);
         process_table_on_exit(sentry->processes, mailbox_exit, sentry);
-        r = dpkg_open("/", NULL, &sentry->dpkg);
-        if (r < 0 && r != -ENOENT)
-                complain("dpkg's database", r);
         struct releases_options releases = {.state = context->state,
                                             .catalog = sentry->catalog,
                                             .descends = descends,
@@ -109,7 +106,7 @@ static bool allow_write(const struct gate_request *request, void *userdata) {
         _cleanup_(actor_freep) struct actor *actor = process_table_actor(sentry->processes, request->pid);
         pid_t dpkg_pid;
         uint64_t dpkg_start_ns;
-        if (actor && sentry->dpkg && dpkg_is_running_lineage(actor, &dpkg_pid, &dpkg_start_ns))
+        if (actor && dpkg_is_running_lineage(actor, &dpkg_pid, &dpkg_start_ns))
                 return true;
         pthread_mutex_lock(&sentry->releases_lock);
         bool is_released =
@@ -323,6 +320,7 @@ static void close_all(struct sentry *sentry) {
         for (size_t i = 0; i < RESTORED_MAX; i++)
                 free(sentry->restored[i].path);
         held_close(sentry);
+        sd_event_source_disable_unref(sentry->compare_timer);
         config_free(sentry->config);
         sd_event_source_unref(sentry->files);
         sd_event_unref(sentry->event);
@@ -334,6 +332,7 @@ static int run(struct sentry *sentry) {
         r = r < 0 ? r : sd_event_new(&sentry->event);
         r = r < 0 ? r : open_vault(sentry);
         r = r < 0 ? r : trees_open(sentry);
+        r = r < 0 ? r : trees_open_timer(sentry);
         r = r < 0 ? r : open_parts(sentry);
         r = r < 0 ? r : open_senses(sentry);
         r = r < 0 ? r : open_gate(sentry);

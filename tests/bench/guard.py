@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 N_FILES = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000
 N_WRITES = 400
 N_BURST = 12_000
+N_KILLS = 5
 
 
 class Guard:
@@ -37,11 +38,15 @@ class Guard:
                 break
         os.set_blocking(self.process.stdout.fileno(), False)
 
-    def follow(self):
+    def ask(self, request):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         client.settimeout(60)
         client.connect(str(self.socket_path))
-        client.send(json.dumps({"request": "watch"}).encode())
+        client.send(json.dumps(request).encode())
+        return client
+
+    def follow(self):
+        client = self.ask({"request": "watch"})
         time.sleep(0.2)
         return client
 
@@ -108,6 +113,53 @@ def measure_latency(guard, tree, place):
     print(f"one append and fdatasync         median {floor:.2f} ms   ratio {median / floor:.1f}")
 
 
+def role_pids(guard):
+    pids = {}
+    for pid in map(int, subprocess.check_output(["pgrep", "-P", str(guard.process.pid)]).split()):
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"-x" in words:
+            pids[words[words.index(b"-x") + 1].decode()] = pid
+    return pids
+
+
+def wait_for_status(guard, role, old):
+    """Until status says that everything promised is in force, and names a new process for the role."""
+    while True:
+        try:
+            with guard.ask({"request": "status"}) as client:
+                status = json.loads(client.recv(1 << 20)).get("data", {})
+                pids = {row["name"]: row["pid"] for row in status.get("roles", []) if row["state"] == "up"}
+                if status.get("in_force") and pids.get(role, old) != old:
+                    return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.001)
+
+
+def measure_return(guard, tree):
+    """From SIGKILL to an answer of status, and to the finding about a file written at the moment of the kill."""
+    for role in ("sentry", "assayer", "ledger", "engine"):
+        answers, findings = [], []
+        for i in range(N_KILLS):
+            old = role_pids(guard)[role]
+            begin = time.perf_counter()
+            os.kill(old, signal.SIGKILL)
+            wait_for_status(guard, role, old)
+            answers.append((time.perf_counter() - begin) * 1e3)
+            time.sleep(1)
+            path, old = tree / "d1" / f"{role}{i}.php", role_pids(guard)[role]
+            begin = time.perf_counter()
+            os.kill(old, signal.SIGKILL)
+            path.write_text(f"<?php return '{role}{i}';\n")
+            guard.wait_for(guard.ask({"request": "findings", "limit": 20, "follow": True}), path)
+            findings.append((time.perf_counter() - begin) * 1e3)
+            time.sleep(1)
+        print(
+            f"{role} killed: status again after {statistics.median(answers):.0f} ms (worst {max(answers):.0f}), "
+            f"finding after {statistics.median(findings):.0f} ms (worst {max(findings):.0f})   (goal 100 ms)"
+        )
+
+
 def measure_burst(guard, tree):
     client, directory = guard.follow(), tree / "burst"
     directory.mkdir()
@@ -135,6 +187,7 @@ def main():
         print(f"all roles, {N_FILES} files: {proportional / 1024:.1f} MB, shared pages counted once (goal 40 MB);")
         print(f"added up role by role, shared pages as often as they are shared: {resident / 1024:.1f} MB")
         measure_latency(guard, tree, place)
+        measure_return(guard, tree)
         measure_burst(guard, tree)
         guard.stop()
     finally:

@@ -323,6 +323,11 @@ static int send_hosts_task(struct sentry *sentry, struct hosts_task *task) {
         return message_send(sentry->context->peers[ROLE_ASSAYER], body, &fd, 1);
 }
 
+/* Those of the application are not all known yet. */
+static bool hosts_are_awaited(const struct tree *tree) {
+        return tree->n_hosts_left || !tree->is_compared;
+}
+
 static void release_waiting(struct sentry *sentry, struct tree *tree) {
         struct inspection *next;
         for (struct inspection *i = sentry->inspections->stages[STAGE_HOSTS].first; i; i = next) {
@@ -745,7 +750,8 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
                 if (inspection && !is_of_change(inspection, message))
                         inspection->is_unsure = true;
                 bool names_hosts = json_array_size(json_object_get(content, "new_hosts")) > 0;
-                if (inspection && names_hosts && inspection->tree->n_hosts_left && !inspection->answered) {
+                if (inspection && names_hosts && hosts_are_awaited(inspection->tree) &&
+                    !inspection->answered) {
                         inspection->content = json_incref(content);
                         leave_stage(inspections, inspection);
                         enter_stage(inspections, inspection, STAGE_HOSTS);
@@ -826,9 +832,11 @@ static void learn_again(struct sentry *sentry, struct tree *tree, const char *re
 
 int inspect_learn_hosts(struct sentry *sentry, struct tree *tree) {
         struct learn learn = {sentry, tree};
-        if (!strcmp(profile_name(tree->profile), "none"))
-                return 0;
-        int r = catalog_walk(sentry->catalog, tree->id, "", 0, learn_node, &learn);
+        int r = 0;
+        if (strcmp(profile_name(tree->profile), "none"))
+                r = catalog_walk(sentry->catalog, tree->id, "", 0, learn_node, &learn);
+        if (!tree->n_hosts_left)
+                release_waiting(sentry, tree);
         pump(sentry);
         return r;
 }

@@ -75,12 +75,20 @@ static struct run *run_open(struct sentry *sentry, pid_t pid, uint64_t start_ns,
         return run;
 }
 
+/* Read when the first dpkg is seen: tens of milliseconds, and megabytes, that most lives of a sentry do without. */
+static bool has_database(struct sentry *sentry) {
+        int r = sentry->dpkg ? 0 : dpkg_open("/", NULL, &sentry->dpkg);
+        if (r < 0 && r != -ENOENT)
+                fprintf(stderr, "hinomi: sentry: dpkg's database: %s\n", strerror(-r));
+        return r == 0;
+}
+
 int packages_defer(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         const struct actor *actor = observation->actor;
         pid_t pid;
         uint64_t start_ns;
-        if (!sentry->dpkg || !dpkg_is_running_lineage(actor, &pid, &start_ns))
+        if (!dpkg_is_running_lineage(actor, &pid, &start_ns) || !has_database(sentry))
                 return 0;
         /* It may be gone already: then its sums are there. */
         bool is_gone = process_table_start_ns(sentry->processes, pid) != start_ns || kill(pid, 0) < 0;

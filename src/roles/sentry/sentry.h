@@ -62,6 +62,7 @@ struct tree {
         uint64_t n_unkept;     /* approved, and the vault has no room for it */
         bool is_behind;        /* something could not be looked at: swept until it can */
         uint64_t n_hosts_left; /* files whose hosts are still to be read */
+        bool is_compared;      /* with its baseline, since it was armed */
 };
 
 #define HELD_MAX 64
@@ -126,6 +127,7 @@ struct sentry {
         struct unfinished *unfinished;
 
         bool is_armed; /* "watching" was said */
+        sd_event_source *compare_timer;
         bool is_stopping;
         uint64_t started_ns;
         struct keeping keeping;
@@ -148,8 +150,9 @@ const char *tree_relative(const struct tree *tree, const char *path);
 int tree_arm(struct sentry *sentry, struct tree *tree);
 /* Where its path leads elsewhere now. */
 int tree_rearm(struct sentry *sentry, struct tree *tree);
-/* At the start: armed, then given a baseline, or compared with the one it has. */
+/* At the start: armed, then given a baseline; compared with the one it has a moment later: events and questions first. */
 int tree_start(struct sentry *sentry, struct tree *tree);
+int trees_open_timer(struct sentry *sentry);
 /* Compares the tree with what is approved and inspects what differs. */
 int tree_sweep(struct sentry *sentry, struct tree *tree);
 /* Every path below a directory, be it approved or there. */

@@ -93,6 +93,9 @@ static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *
                       NULL);
         else if (tree->config->respond == RESPOND_RESTORE)
                 check(checks, "tree.respond", "ok", path, N_("approved content is put back at once"), NULL);
+        if (tree->is_armed && !tree->is_compared)
+                check(checks, "tree.compared", "warn", path,
+                      N_("what changed while hinomi was down is still being looked for"), NULL);
         if (tree->is_behind)
                 check(checks, "tree.behind", "fail", path,
                       N_("something could not be looked at; it is tried again"),
@@ -243,7 +246,7 @@ void state_tick(struct sentry *sentry) {
         sentry->n_too_long = counters.n_too_long;
         uint64_t now = clock_wall_ns(&clock_system), interval = sentry->config->options.sweep_interval_ns;
         for (size_t i = 0; i < sentry->n_trees; i++)
-                if (sentry->trees[i].is_armed &&
+                if (sentry->trees[i].is_armed && sentry->trees[i].is_compared &&
                     (too_long || sentry->trees[i].is_behind || now - sentry->trees[i].swept_ns > interval))
                         tree_sweep(sentry, &sentry->trees[i]);
 }

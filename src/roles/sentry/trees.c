@@ -1,8 +1,9 @@
 /*
  * The guarded trees: opened, given a baseline when they have none, armed, swept.
  *
- * Order at a start: arm first, then compare, so that nothing falls in between; the baseline of a new tree
- * is taken armed, too, and what changes meanwhile is looked at afterwards.
+ * Order at a start: arm first, then compare, so that nothing falls in between, and a moment later, so that a sentry that
+ * was killed is back at once; the baseline of a new tree is taken armed, too, and what changes meanwhile is looked at
+ * afterwards.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +20,9 @@
 #include "event/finding.h"
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
+
+#define COMPARE_AFTER_US 200000
+#define COMPARE_NEXT_US  20000
 
 static enum zone zone_of(const char *relative, void *userdata) {
         return profile_zone(userdata, relative);
@@ -301,18 +305,50 @@ static int take_baseline(struct sentry *sentry, struct tree *tree) {
                              NULL, NULL);
 }
 
+static int tree_compared(struct sentry *sentry, struct tree *tree, int r) {
+        tree->is_compared = true;
+        if (r < 0)
+                return not_armed(tree, N_("the baseline could not be taken"), r);
+        return inspect_learn_hosts(sentry, tree);
+}
+
+static int compare_soon(struct sentry *sentry, uint64_t after_us) {
+        int r = sd_event_source_set_time_relative(sentry->compare_timer, after_us);
+        return r < 0 ? r : sd_event_source_set_enabled(sentry->compare_timer, SD_EVENT_ONESHOT);
+}
+
+/* One tree at a time, so that what happens meanwhile waits for one at most. */
+static int on_compare(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)source, (void)usec;
+        struct sentry *sentry = userdata;
+        size_t i = 0;
+        while (i < sentry->n_trees && (!sentry->trees[i].is_armed || sentry->trees[i].is_compared))
+                i++;
+        if (i == sentry->n_trees)
+                return 0;
+        struct tree *tree = &sentry->trees[i];
+        /* What a full or damaged vault does not hold is kept now, if it can be. */
+        tree->baseline.check_kept = true;
+        int r = tree_sweep(sentry, tree);
+        tree->baseline.check_kept = false;
+        (void)tree_compared(sentry, tree, r);
+        return compare_soon(sentry, COMPARE_NEXT_US);
+}
+
+int trees_open_timer(struct sentry *sentry) {
+        int r = sd_event_add_time(sentry->event, &sentry->compare_timer, CLOCK_MONOTONIC, 0, 0, on_compare,
+                                  sentry);
+        return r < 0 ? r : sd_event_source_set_enabled(sentry->compare_timer, SD_EVENT_OFF);
+}
+
 int tree_start(struct sentry *sentry, struct tree *tree) {
         int r = tree->is_armed ? 0 : tree_arm(sentry, tree);
         if (r < 0)
                 return r;
-        /* What a full or damaged vault does not hold is kept now, if it can be. */
-        tree->baseline.check_kept = true;
-        if (catalog_tree_has_baseline(sentry->catalog, tree->id) == 1)
-                r = tree_sweep(sentry, tree);
-        else
-                r = take_baseline(sentry, tree);
-        tree->baseline.check_kept = false;
-        if (r < 0)
-                return not_armed(tree, N_("the baseline could not be taken"), r);
-        return inspect_learn_hosts(sentry, tree);
+        if (catalog_tree_has_baseline(sentry->catalog, tree->id) == 1) {
+                tree->is_compared = false;
+                return compare_soon(sentry, COMPARE_AFTER_US);
+        }
+        r = take_baseline(sentry, tree);
+        return tree_compared(sentry, tree, r);
 }
