@@ -83,6 +83,7 @@ static void another_shape_is_empty(void **state) {
                 assert_int_equal(slots_init(&first, fd, 0), 0);
                 put(&first, "one");
                 assert_int_equal(pwrite(fd, &damage[i].value, 4, damage[i].at), 4);
+                assert_int_equal(slots_fit(fd), i == 3); /* `high` is not of the shape */
                 assert_int_equal(slots_init(&second, fd, 0), 0);
                 assert_int_equal(slots_next(&second, 0), SLOT_NONE);
                 assert_int_equal(slots_take(&second), 0);
@@ -91,6 +92,7 @@ static void another_shape_is_empty(void **state) {
         struct slots slots = {0};
         assert_int_equal(ftruncate(fd, 100), 0);
         assert_int_equal(slots_init(&slots, fd, 0), -EBADMSG);
+        assert_false(slots_fit(fd));
 }
 
 int main(void) {

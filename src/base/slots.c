@@ -42,6 +42,14 @@ int slots_open(const char *name, uint32_t n) {
         return r < 0 ? r : fd_steal(&fd);
 }
 
+bool slots_fit(int fd) {
+        struct slots_head head;
+        struct stat st;
+        return io_pread_full(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) && fstat(fd, &st) == 0 &&
+               head.magic == SLOTS_MAGIC && head.slot_bytes == SLOT_BYTES && head.n && head.n <= SLOTS_MAX &&
+               st.st_size == (off_t)map_bytes(head.n);
+}
+
 /* Slots of another shape are another version's: all are free. */
 static void check_shape(struct slots *slots) {
         struct slots_head *head = slots_head(slots);

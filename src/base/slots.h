@@ -29,6 +29,9 @@ struct slots {
 /* In the parent: `n` free slots. Returns the descriptor or a negative errno. */
 int slots_open(const char *name, uint32_t n);
 
+/* Is it a memory of slots, by its head? What stands in the slots is another matter. */
+bool slots_fit(int fd);
+
 /* `fd` -1: private memory of `n` slots. Else as many as are there. Returns 0 or a negative errno. */
 int slots_init(struct slots *slots, int fd, uint32_t n);
 void slots_deinit(struct slots *slots);

@@ -23,6 +23,7 @@
 #include "base/i18n.h"
 #include "base/io.h"
 #include "base/message.h"
+#include "base/slots.h"
 #include "base/version.h"
 #include "config/config.h"
 #include "event/json.h"
@@ -36,6 +37,7 @@
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
 /* A role that dies more often than this in ten seconds is started again only once a second. */
 #define RESTARTS_AT_ONCE 20
+#define STORED_MAX       8 /* rows of stored[] */
 #define STOP_PATIENCE_NS (10 * NS_PER_S)
 
 /* Who may talk to whom. */
@@ -66,8 +68,10 @@ struct parent {
         int sockets[ROLE_COUNT][ROLE_COUNT]; /* [role][peer]: the end that role holds */
         int config_fd, fanotify_fd, gate_fd, connector_fd, pending_fd, unanswered_fd, processes_fd,
                 unfinished_fd, listen_fd, lock_fd;
+        bool is_stored[STORED_MAX];
         bool stopping;
-        bool armed;
+        bool sentry_armed;
+        bool armed; /* and every role is ready: it was said */
         int status;
         uint64_t next_id;
 };
@@ -226,6 +230,8 @@ static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *u
         child->pid = 0;
         child->exit_source = sd_event_source_unref(child->exit_source);
         if (parent->stopping) {
+                if (id == ROLE_SENTRY) /* nobody answers any more: opens are let through */
+                        close(fd_steal(&parent->gate_fd));
                 stop_next(parent);
                 return 0;
         }
@@ -245,6 +251,9 @@ static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *u
 }
 
 static void on_armed(struct parent *parent) {
+        for (int id = 0; id < ROLE_COUNT; id++)
+                if (role_runs(id) && !parent->children[id].ready)
+                        return;
         parent->armed = true;
         if (!parent->options->json) {
                 puts("hinomi: watching");
@@ -272,14 +281,16 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
                 return 0;
         if (!strcmp(type, "ready"))
                 parent->children[id].ready = true;
-        else if (id == ROLE_SENTRY && !strcmp(type, "armed") && !parent->armed)
-                on_armed(parent);
+        else if (id == ROLE_SENTRY && !strcmp(type, "armed"))
+                parent->sentry_armed = true;
         else if (id == ROLE_SENTRY && !strcmp(type, "failed")) {
                 parent->status = 3;
                 parent->stopping = true;
                 stop_next(parent);
         } else if (id == ROLE_LEDGER && !strcmp(type, "ledger-state"))
                 tell(parent, ROLE_ENGINE, json_incref(message.body));
+        if (parent->sentry_armed && !parent->armed)
+                on_armed(parent);
         return 0;
 }
 
@@ -492,33 +503,66 @@ static int open_socket(struct parent *parent) {
         return r < 0 ? complain(_("the control socket cannot be made"), path, r, NULL) : 0;
 }
 
-/* An upgrade gets its descriptors back from systemd (FDSTORE=1), queue and marks included. */
+/*
+ * What an upgrade takes along in systemd's store (FDSTORE=1, sd_notify(3)), by name: the queue of file events with its
+ * marks, that of process events, and what the sentry had in hand. The gate stays out: while nobody answers, every
+ * open in a tree that refuses would wait, and an upgrade that fails would halt the machine. Without its last holder the
+ * kernel lets opens through; what is written then is in the queue, and put back.
+ */
+static const struct {
+        const char *name;
+        size_t place;
+        bool (*fits)(int fd); /* NULL: whoever opens it copes */
+} stored[] = {
+        {"fanotify", offsetof(struct parent, fanotify_fd), watch_group_fits},
+        {"connector", offsetof(struct parent, connector_fd), NULL},
+        {"pending", offsetof(struct parent, pending_fd), watch_pending_fits},
+        {"processes", offsetof(struct parent, processes_fd), slots_fit},
+        {"unfinished", offsetof(struct parent, unfinished_fd), slots_fit},
+};
+
+static int *stored_place(struct parent *parent, size_t i) {
+        return (int *)((char *)parent + stored[i].place);
+}
+
+static void unstore(const char *name) {
+        char text[320];
+        snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        sd_notify(0, text);
+}
+
+/* What is in the store and fits. The rest leaves the store: twice the same name, another version's, unknown. */
 static void take_stored(struct parent *parent) {
         char **names = NULL;
         int n = sd_listen_fds_with_names(1, &names);
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i;
-                int *place = !strcmp(names[i], "fanotify")     ? &parent->fanotify_fd
-                             : !strcmp(names[i], "gate")       ? &parent->gate_fd
-                             : !strcmp(names[i], "connector")  ? &parent->connector_fd
-                             : !strcmp(names[i], "pending")    ? &parent->pending_fd
-                             : !strcmp(names[i], "unanswered") ? &parent->unanswered_fd
-                             : !strcmp(names[i], "processes")  ? &parent->processes_fd
-                             : !strcmp(names[i], "unfinished") ? &parent->unfinished_fd
-                                                               : NULL;
-                if (place && *place < 0)
-                        *place = fcntl(fd, F_DUPFD_CLOEXEC, 64);
+                size_t k = 0;
+                while (k < ARRAY_SIZE(stored) && strcmp(names[i], stored[k].name))
+                        k++;
+                if (k < ARRAY_SIZE(stored) && *stored_place(parent, k) < 0 &&
+                    (!stored[k].fits || stored[k].fits(fd))) {
+                        *stored_place(parent, k) = fcntl(fd, F_DUPFD_CLOEXEC, 64);
+                        parent->is_stored[k] = true;
+                } else {
+                        unstore(names[i]); /* all of this name */
+                        if (k < ARRAY_SIZE(stored))
+                                parent->is_stored[k] = false;
+                }
                 close(fd);
                 free(names[i]);
         }
         free(names);
 }
 
-static void store_fd(const char *name, int fd) {
-        char text[64];
-        snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
-        if (fd >= 0)
-                sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+static void store_new(struct parent *parent) {
+        for (size_t k = 0; k < ARRAY_SIZE(stored); k++) {
+                char text[64];
+                int fd = *stored_place(parent, k);
+                snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", stored[k].name);
+                if (fd >= 0 && !parent->is_stored[k])
+                        sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+        }
 }
 
 static int open_kernel(struct parent *parent, bool refuses) {
@@ -552,13 +596,7 @@ static int open_kernel(struct parent *parent, bool refuses) {
         if (parent->pending_fd < 0 || parent->unanswered_fd < 0 || parent->processes_fd < 0 ||
             parent->unfinished_fd < 0)
                 return complain(_("no memory for events"), "memfd_create", -ENOMEM, NULL);
-        store_fd("fanotify", parent->fanotify_fd);
-        store_fd("gate", parent->gate_fd);
-        store_fd("connector", parent->connector_fd);
-        store_fd("pending", parent->pending_fd);
-        store_fd("unanswered", parent->unanswered_fd);
-        store_fd("processes", parent->processes_fd);
-        store_fd("unfinished", parent->unfinished_fd);
+        store_new(parent);
         return 0;
 }
 

@@ -311,7 +311,6 @@ static void close_all(struct sentry *sentry) {
         intake_free(sentry->intake);
         loop_free(sentry->loop);
         releases_close(sentry->releases);
-        dpkg_close(sentry->dpkg);
         trees_close(sentry);
         observed_close(sentry->observed);
         catalog_close(sentry->catalog);
@@ -343,6 +342,7 @@ static int run(struct sentry *sentry) {
         /* All of them before any is compared: what a predecessor left may be about each, and says who it was. */
         for (size_t i = 0; i < sentry->n_trees; i++)
                 (void)tree_arm(sentry, &sentry->trees[i]);
+        (void)watch_drop_others(sentry->watch);
         held_load(sentry);
         unfinished_inherit(sentry->unfinished, resume, sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {

@@ -33,13 +33,41 @@ struct run {
 };
 
 struct packages {
+        struct dpkg *dpkg; /* NULL: none, or not read yet */
+        pthread_t reader;
+        bool is_reading;
+        int error;
         struct run runs[RUNS_MAX];
 };
 
+static void *read_database(void *userdata) {
+        struct packages *packages = userdata;
+        packages->error = dpkg_open("/", NULL, &packages->dpkg);
+        return NULL;
+}
+
+/* Reading takes tens of milliseconds, which nobody waits for but a change by dpkg. */
+static struct dpkg *database(struct sentry *sentry) {
+        struct packages *packages = sentry->packages;
+        if (packages->is_reading)
+                pthread_join(packages->reader, NULL);
+        if (packages->is_reading && packages->error < 0 && packages->error != -ENOENT)
+                fprintf(stderr, "hinomi: sentry: dpkg's database: %s\n", strerror(-packages->error));
+        packages->is_reading = false;
+        return packages->dpkg;
+}
+
 int packages_new(struct sentry *sentry, struct packages **ret_packages) {
         (void)sentry;
-        *ret_packages = calloc(1, sizeof(struct packages));
-        return *ret_packages ? 0 : -ENOMEM;
+        struct packages *packages = calloc(1, sizeof(*packages));
+        int r = packages ? -pthread_create(&packages->reader, NULL, read_database, packages) : -ENOMEM;
+        if (r < 0) {
+                free(packages);
+                return r;
+        }
+        packages->is_reading = true;
+        *ret_packages = packages;
+        return 0;
 }
 
 static void run_clear(struct run *run) {
@@ -55,6 +83,10 @@ static void run_clear(struct run *run) {
 struct packages *packages_free(struct packages *packages) {
         for (size_t i = 0; packages && i < RUNS_MAX; i++)
                 run_clear(&packages->runs[i]);
+        if (packages && packages->is_reading)
+                pthread_join(packages->reader, NULL);
+        if (packages)
+                dpkg_close(packages->dpkg);
         free(packages);
         return NULL;
 }
@@ -75,20 +107,12 @@ static struct run *run_open(struct sentry *sentry, pid_t pid, uint64_t start_ns,
         return run;
 }
 
-/* Read when the first dpkg is seen: tens of milliseconds, and megabytes, that most lives of a sentry do without. */
-static bool has_database(struct sentry *sentry) {
-        int r = sentry->dpkg ? 0 : dpkg_open("/", NULL, &sentry->dpkg);
-        if (r < 0 && r != -ENOENT)
-                fprintf(stderr, "hinomi: sentry: dpkg's database: %s\n", strerror(-r));
-        return r == 0;
-}
-
 int packages_defer(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         const struct actor *actor = observation->actor;
         pid_t pid;
         uint64_t start_ns;
-        if (!dpkg_is_running_lineage(actor, &pid, &start_ns) || !has_database(sentry))
+        if (!dpkg_is_running_lineage(actor, &pid, &start_ns) || !database(sentry))
                 return 0;
         /* It may be gone already: then its sums are there. */
         bool is_gone = process_table_start_ns(sentry->processes, pid) != start_ns || kill(pid, 0) < 0;
@@ -119,7 +143,7 @@ int packages_defer(struct sentry *sentry, const struct observation *observation)
 static bool is_packages_own(struct sentry *sentry, const struct path *path, const struct change *change) {
         _cleanup_(fd_closep) int fd = tree_open_file(path->tree, tree_relative(path->tree, path->key),
                                                      O_RDONLY | O_NONBLOCK | O_NOCTTY);
-        int verdict = dpkg_check(sentry->dpkg, path->key, fd, NULL);
+        int verdict = dpkg_check(database(sentry), path->key, fd, NULL);
         return verdict == DPKG_EQUAL || verdict == DPKG_CONFFILE_EQUAL ||
                (verdict == DPKG_GENERATED && fd < 0) ||
                (verdict == DPKG_REMOVED && !node_exists(&change->after));
@@ -130,7 +154,8 @@ static bool is_on_its_way(struct sentry *sentry, const char *path) {
         struct dpkg_expected expected;
         _cleanup_(freep) char *name =
                 dpkg_is_transient(path) ? strndup(path, strlen(path) - strlen(".dpkg-new")) : NULL;
-        return name && dpkg_expected(sentry->dpkg, name, &expected) >= 0 && expected.state != DPKG_UNOWNED;
+        return name && dpkg_expected(database(sentry), name, &expected) >= 0 &&
+               expected.state != DPKG_UNOWNED;
 }
 
 struct settlement {

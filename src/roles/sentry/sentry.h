@@ -110,7 +110,6 @@ struct sentry {
         struct process_table *processes;
         struct releases *releases;
         pthread_mutex_t releases_lock; /* the gate's thread asks, too */
-        struct dpkg *dpkg;
         struct loop *loop;
         struct digester *digester;
         struct tree *trees;

@@ -95,7 +95,8 @@ static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *
                 check(checks, "tree.respond", "ok", path, N_("approved content is put back at once"), NULL);
         if (tree->is_armed && !tree->is_compared)
                 check(checks, "tree.compared", "warn", path,
-                      N_("what changed while hinomi was down is still being looked for"), NULL);
+                      N_("what changed while hinomi was down is still being looked for"),
+                      N_("ask again in a moment"));
         if (tree->is_behind)
                 check(checks, "tree.behind", "fail", path,
                       N_("something could not be looked at; it is tried again"),

@@ -58,6 +58,32 @@ int watch_pending_open(void) {
         return pending_open();
 }
 
+/* The line of /proc/self/fdinfo that says how a group was made; proc_pid_fdinfo(5). */
+static bool read_group_flags(int fd, char ret_line[static 128]) {
+        char path[48], text[512] = "";
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        _cleanup_(fd_closep) int info = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+        const char *line = n > 0 ? strstr(text, "\nfanotify flags:") : NULL;
+        if (line)
+                snprintf(ret_line, 128, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+        return line != NULL;
+}
+
+bool watch_group_fits(int group_fd) {
+        char theirs[128], ours[128];
+        _cleanup_(fd_closep) int fd = watch_group_open();
+        return fd >= 0 && read_group_flags(group_fd, theirs) && read_group_flags(fd, ours) &&
+               !strcmp(theirs, ours);
+}
+
+bool watch_pending_fits(int pending_fd) {
+        struct pending pending = {0};
+        bool fits = pending_init(&pending, pending_fd, PENDING_WATCH) == 0;
+        pending_deinit(&pending);
+        return fits;
+}
+
 static int add_source(struct watch *watch, int fd, uint32_t events) {
         struct epoll_event event = {.events = events, .data.fd = fd};
         return epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
@@ -259,6 +285,27 @@ static void mark_tree(struct watch *watch, const struct tree *tree, bool must_ma
                 return;
         mark_below(watch, *tree->real ? tree->real : "/");
         note_marked(watch, tree);
+}
+
+static bool is_place_of_ours(const struct watch *watch, uint64_t number) {
+        for (size_t i = 0; i < watch->n_trees; i++)
+                if (watch->trees[i].real && tree_place_number(&watch->trees[i]) == number)
+                        return true;
+        return false;
+}
+
+int watch_drop_others(struct watch *watch) {
+        uint64_t *places = pending_scratch(&watch->pending);
+        size_t at = 0;
+        while (at < TREES_MAX && places[at] && is_place_of_ours(watch, places[at]))
+                at++;
+        if (at == TREES_MAX || !places[at])
+                return 0;
+        memset(places, 0, TREES_MAX * sizeof(*places));
+        if (fanotify_mark(watch->group_fd, FAN_MARK_FLUSH, 0, AT_FDCWD, "/") < 0 ||
+            fanotify_mark(watch->group_fd, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") < 0)
+                return -errno;
+        return watch_relocate(watch, true) ?: 1;
 }
 
 int watch_refresh_tree(struct watch *watch, struct tree *tree, const struct mounts *mounts, bool must_mark) {

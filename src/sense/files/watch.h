@@ -49,6 +49,10 @@ int watch_group_open(void);
 /* In the parent: memory for events that were read and not yet worked off (role_context.pending_fd). */
 int watch_pending_open(void);
 
+/* In the parent: are they such as watch_group_open() and watch_pending_open() make? Another version's may not be. */
+bool watch_group_fits(int group_fd);
+bool watch_pending_fits(int pending_fd);
+
 int watch_new(int group_fd, struct watch **ret_watch);
 
 /*
@@ -67,6 +71,12 @@ DEFINE_CLEANUP(struct watch *, watch_free);
  */
 int watch_add_tree(struct watch *watch, const char *path, size_t tree);
 int watch_remove_tree(struct watch *watch, size_t tree);
+
+/*
+ * Once every tree is added: takes away marks that a predecessor put on trees that are guarded no more. Returns 1 when
+ * there were any (what happened in an instant meanwhile is found by a sweep alone), 0 or a negative errno.
+ */
+int watch_drop_others(struct watch *watch);
 
 /*
  * Works off what is ready, at most a buffer full, and calls back for each event inside a tree. Never blocks.
