@@ -16,12 +16,13 @@ int message_take_fd(struct message *message, size_t i) {
 }
 
 int message_send(int socket_fd, const json_t *body, const int *fds, size_t n_fds) {
+        _cleanup_(freep) char *text = json_dumps(body, JSON_COMPACT);
+        return text ? message_send_text(socket_fd, text, strlen(text), fds, n_fds) : -EINVAL;
+}
+
+int message_send_text(int socket_fd, char *text, size_t size, const int *fds, size_t n_fds) {
         if (n_fds > MESSAGE_FDS_MAX)
                 return -EINVAL;
-        _cleanup_(freep) char *text = json_dumps(body, JSON_COMPACT);
-        if (!text)
-                return -EINVAL;
-        size_t size = strlen(text);
         if (size > MESSAGE_BYTES_MAX)
                 return -EMSGSIZE;
 

@@ -36,6 +36,9 @@ int message_take_fd(struct message *message, size_t i);
  */
 int message_send(int socket_fd, const json_t *body, const int *fds, size_t n_fds);
 
+/* The same of one object that is text already. */
+int message_send_text(int socket_fd, char *text, size_t size, const int *fds, size_t n_fds);
+
 /* Returns 0, -EAGAIN, -EPIPE at the end, or -EBADMSG. `ret_message` is initialised. */
 int message_receive(int socket_fd, struct message *ret_message);
 

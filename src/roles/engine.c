@@ -86,7 +86,7 @@ static void on_entry(struct engine *engine, const json_t *message) {
 static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         (void)source, (void)revents;
         struct engine *engine = userdata;
-        for (int i = 0; i < 256; i++) {
+        for (int i = 0; i < 16; i++) {
                 _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
                 int r = message_receive(fd, &message);
                 if (r < 0)
@@ -112,6 +112,11 @@ static int on_sentry(sd_event_source *source, int fd, uint32_t revents, void *us
         return 0;
 }
 
+bool engine_role_is_up(const struct engine *engine, enum role_id id) {
+        const json_t *role = json_object_get(engine->roles, role_name(id));
+        return !role || json_is_true(json_object_get(role, "up"));
+}
+
 static void keep(json_t **place, json_t *value) {
         json_decref(*place);
         *place = json_incref(value);
@@ -130,9 +135,11 @@ static int on_parent(sd_event_source *source, int fd, uint32_t revents, void *us
                 return 0;
         if (!strcmp(type, "stop"))
                 return sd_event_exit(engine->event, 0);
-        if (!strcmp(type, "roles"))
+        if (!strcmp(type, "roles")) {
                 keep(&engine->roles, json_object_get(message.body, "roles"));
-        else if (!strcmp(type, "ledger-state"))
+                if (!engine_role_is_up(engine, ROLE_SENTRY))
+                        clients_sentry_away(engine);
+        } else if (!strcmp(type, "ledger-state"))
                 keep(&engine->ledger_state, message.body);
         else if (!strcmp(type, "restarted") && role && !strcmp(role, role_name(ROLE_SENTRY)))
                 clients_sentry_restarted(engine);

@@ -114,3 +114,15 @@ def test_a_guard_that_stands_still_hangs_no_command(guard):
     assert answer.returncode == 3
     assert "does not answer" in answer.stderr
     poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.doctor)
+
+
+def test_a_sentry_that_stands_still_hangs_no_command(guard, tree):
+    pid = guard.role_pid("sentry")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = guard.run("restore", "--dry-run", tree)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert answer.returncode == 3
+    assert "hinomi doctor" in answer.stderr
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes again", 60, guard.doctor)

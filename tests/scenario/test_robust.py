@@ -529,3 +529,19 @@ def test_a_reader_that_stands_still_holds_nobody_up(guard, tree):
         finally:
             process.kill()
     assert printed.count("f0.php") and ("were not printed" in printed or "f399.php" in printed)
+
+
+def test_more_than_can_wait_for_the_ledger_is_found_again(guard, tree):
+    """While no entry is taken, memory has its bound; what did not fit is counted and comes with the next sweep."""
+    n, text = 7000, "".join(f"// line {i} of a diff that is as long as a diff may be\n" for i in range(150))
+    ledger = guard.role_pid("ledger")
+    os.kill(ledger, signal.SIGSTOP)
+    try:
+        (tree / "burst").mkdir()
+        for i in range(n):
+            (tree / "burst" / f"f{i}.php").write_text(f"<?php\n// {i}\n{text}")
+        poll(lambda: guard.lines("status")[0]["dropped"]["ledger_entries_refused"] or None, "entries without room", 120)
+    finally:
+        os.kill(ledger, signal.SIGCONT)
+    all_seen(guard, tree / "burst", n)
+    poll(lambda: guard.run("status").returncode == 0, "status to say yes", 60, guard.doctor)

@@ -186,6 +186,9 @@ static int on_impatient(sd_event_source *source, uint64_t usec, void *userdata) 
         return 0;
 }
 
+static const char sentry_away[] =
+        N_("the sentry does not do its duty now: see `hinomi doctor`, then ask again");
+
 /* Passes the question on; status and doctor do not wait for a sentry that hangs. */
 static int ask_sentry(struct client *client, const json_t *request) {
         struct engine *engine = client->engine;
@@ -199,6 +202,8 @@ static int ask_sentry(struct client *client, const json_t *request) {
                 sd_event_add_time_relative(engine->event, &client->timer, CLOCK_MONOTONIC, SENTRY_PATIENCE_US,
                                            0, on_impatient, client);
         client->holds_release |= json_is_true(json_object_get(request, "held"));
+        if (!engine_role_is_up(engine, ROLE_SENTRY) && !client->timer)
+                return client_end(client, 3, sentry_away);
         int r = message_send(engine->context->peers[ROLE_SENTRY], ask, NULL, 0);
         return r < 0 ? client_end(client, 3, "the sentry does not take questions") : 0;
 }
@@ -328,6 +333,15 @@ void clients_appended(struct engine *engine, const json_t *message) {
                 if (client_line(client, line, false) < 0 || client_end(client, 0, NULL) < 0)
                         client_close(client);
                 return;
+        }
+}
+
+void clients_sentry_away(struct engine *engine) {
+        struct client *next;
+        for (struct client *client = engine->clients; client; client = next) {
+                next = client->next;
+                if (client->ask && !client->timer && client_end(client, 3, sentry_away) < 0)
+                        client_close(client);
         }
 }
 

@@ -30,6 +30,9 @@ struct engine {
         json_t *ledger_state; /* as the ledger told; owned; NULL: well */
 };
 
+/* As the parent told; before it did, a role is taken to be up. */
+bool engine_role_is_up(const struct engine *engine, enum role_id id);
+
 /* Applies what the ledger has and the findings have not. */
 int engine_catch_up(struct engine *engine);
 
@@ -48,6 +51,8 @@ void clients_answer(struct engine *engine, const json_t *message);
 void clients_appended(struct engine *engine, const json_t *message);
 /* The sentry was restarted: what it was asked is lost. */
 void clients_sentry_restarted(struct engine *engine);
+/* The sentry stands still: nobody waits for its answer. */
+void clients_sentry_away(struct engine *engine);
 
 /* status and doctor, from the sentry's part (NULL: it did not answer): roles/engine/report.c */
 json_t *report_status(struct engine *engine, const json_t *sentry, bool *ret_in_force);

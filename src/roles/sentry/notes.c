@@ -149,6 +149,19 @@ static void observe(struct sentry *sentry, struct note *note) {
                 HASH_DEL(sentry->notes->by_path, note);
 }
 
+void notes_lost(void *taken) {
+        for (struct note *note = taken, *next; note; note = next) {
+                struct note *newest = NULL;
+                next = note->next;
+                if (note->relative)
+                        HASH_FIND(hh, note->sentry->notes->by_path, note->key, strlen(note->key), newest);
+                if (newest == note)
+                        HASH_DEL(note->sentry->notes->by_path, note);
+                unfinished_drop(note->sentry->unfinished, note->ticket);
+                note_free(note);
+        }
+}
+
 void notes_settled(uint64_t index, void *taken) {
         (void)index;
         struct note *first = taken;

@@ -1,7 +1,7 @@
 /*
- * Entries on their way to the ledger: numbered, sent in order, kept until acknowledged, sent
- * again when the ledger was restarted. Bounded by OUTBOX_MAX: past that the oldest unsent wait in
- * memory is refused and counted, since nothing may be lost silently and memory is not endless.
+ * Entries on their way to the ledger: numbered, sent in order, kept as text until acknowledged, sent
+ * again when the ledger was restarted. While it takes none (disk full) at most OUTBOX_BYTES_MAX wait; what comes
+ * after that is counted, and every tree is swept again until its changes could be entered.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,12 +9,13 @@
 #include "base/message.h"
 #include "roles/sentry/sentry.h"
 
-#define OUTBOX_MAX 65536
+#define OUTBOX_BYTES_MAX ((size_t)32 << 20)
 
 struct letter {
         struct letter *next;
         uint64_t id;
-        json_t *body;
+        char *text; /* owned */
+        size_t size;
         outbox_done done;
         void *userdata;
 };
@@ -22,13 +23,13 @@ struct letter {
 struct outbox {
         struct letter *first, **end; /* all that is not acknowledged, in order */
         struct letter *unsent;       /* first of those not sent yet */
-        size_t n;
-        uint64_t next_id;
+        size_t n, n_bytes;
+        uint64_t next_id, n_refused;
         sd_event_source *writable;
 };
 
 static void letter_free(struct letter *letter) {
-        json_decref(letter->body);
+        free(letter->text);
         free(letter);
 }
 
@@ -77,7 +78,8 @@ void outbox_push(struct sentry *sentry) {
         struct outbox *outbox = sentry->outbox;
         while (outbox->unsent) {
                 struct letter *letter = outbox->unsent;
-                int r = message_send(sentry->context->peers[ROLE_LEDGER], letter->body, NULL, 0);
+                int r = message_send_text(sentry->context->peers[ROLE_LEDGER], letter->text, letter->size,
+                                          NULL, 0);
                 if (r == -EAGAIN || r == -ENOBUFS) {
                         sd_event_source_set_enabled(outbox->writable, SD_EVENT_ON);
                         return;
@@ -87,21 +89,35 @@ void outbox_push(struct sentry *sentry) {
         sd_event_source_set_enabled(outbox->writable, SD_EVENT_OFF);
 }
 
+uint64_t outbox_refused(const struct outbox *outbox) {
+        return outbox->n_refused;
+}
+
+static int refuse(struct sentry *sentry) {
+        sentry->outbox->n_refused++;
+        for (size_t i = 0; i < sentry->n_trees; i++)
+                sentry->trees[i].is_behind = true;
+        return -ENOBUFS;
+}
+
 int outbox_append(struct sentry *sentry, json_t *entry, outbox_done done, void *userdata) {
         struct outbox *outbox = sentry->outbox;
-        struct letter *letter = outbox->n < OUTBOX_MAX ? calloc(1, sizeof(*letter)) : NULL;
-        if (!letter) {
-                json_decref(entry);
-                return -ENOBUFS;
+        uint64_t id = ++outbox->next_id;
+        json_auto_t *body =
+                json_pack("{s:s,s:I,s:o}", "type", "append", "id", (json_int_t)id, "entry", entry);
+        struct letter *letter = outbox->n_bytes < OUTBOX_BYTES_MAX ? calloc(1, sizeof(*letter)) : NULL;
+        if (!letter || !(letter->text = json_dumps(body, JSON_COMPACT))) {
+                free(letter);
+                return refuse(sentry);
         }
-        letter->id = ++outbox->next_id;
-        letter->body =
-                json_pack("{s:s,s:I,s:o}", "type", "append", "id", (json_int_t)letter->id, "entry", entry);
+        letter->id = id;
+        letter->size = strlen(letter->text);
         letter->done = done;
         letter->userdata = userdata;
         *outbox->end = letter;
         outbox->end = &letter->next;
         outbox->n++;
+        outbox->n_bytes += letter->size;
         if (!outbox->unsent)
                 outbox->unsent = letter;
         outbox_push(sentry);
@@ -122,6 +138,7 @@ void outbox_acknowledged(struct sentry *sentry, uint64_t id, uint64_t index) {
         if (outbox->unsent == letter)
                 outbox->unsent = letter->next;
         outbox->n--;
+        outbox->n_bytes -= letter->size;
         if (letter->done)
                 letter->done(index, letter->userdata);
         letter_free(letter);

@@ -114,8 +114,11 @@ static int send_finding(struct sentry *sentry, json_t *finding) {
         void *notes = notes_take(sentry, finding_uid(finding));
         if (json_dumpb(finding, NULL, 0, JSON_COMPACT) > ENTRY_BYTES_MAX)
                 cut_diffs(finding);
-        return outbox_append(sentry, json_pack("{s:s,s:o}", "kind", "finding", "finding", finding),
-                             notes ? notes_settled : NULL, notes);
+        int r = outbox_append(sentry, json_pack("{s:s,s:o}", "kind", "finding", "finding", finding),
+                              notes ? notes_settled : NULL, notes);
+        if (r < 0)
+                notes_lost(notes);
+        return r;
 }
 
 static void group_flush(struct sentry *sentry, struct group *group) {

@@ -240,6 +240,8 @@ bool notes_has(struct sentry *sentry, const struct tree *tree, const char *relat
 void *notes_take(struct sentry *sentry, const char *finding);
 /* outbox_done */
 void notes_settled(uint64_t index, void *taken);
+/* They are on no way: what they told is to be found again. */
+void notes_lost(void *taken);
 
 /* report.c */
 int reports_new(struct sentry *sentry, struct reports **ret_reports);
@@ -260,12 +262,16 @@ void reports_flush(struct sentry *sentry);
 int outbox_new(struct sentry *sentry, struct outbox **ret_outbox);
 struct outbox *outbox_free(struct outbox *outbox);
 typedef void (*outbox_done)(uint64_t index, void *userdata);
-/* Takes `entry`. Kept and sent again until the ledger has acknowledged it; then `done` (may be NULL). */
+/*
+ * Takes `entry`. Kept and sent again until the ledger has acknowledged it; then `done` (may be NULL). -ENOBUFS when
+ * too much waits already: `done` is not called.
+ */
 int outbox_append(struct sentry *sentry, json_t *entry, outbox_done done, void *userdata);
 void outbox_acknowledged(struct sentry *sentry, uint64_t id, uint64_t index);
 void outbox_resend(struct sentry *sentry);
 void outbox_push(struct sentry *sentry);
 size_t outbox_count(const struct outbox *outbox);
+uint64_t outbox_refused(const struct outbox *outbox); /* entries there was no room for */
 
 /* react.c */
 void react(struct sentry *sentry, struct tree *tree, const struct change *change,

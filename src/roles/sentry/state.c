@@ -202,9 +202,10 @@ static json_t *describe_dropped(struct sentry *sentry) {
         struct process_counters processes;
         watch_counters(sentry->watch, &files);
         process_table_counters(sentry->processes, &processes);
-        return json_pack("{s:I,s:I,s:I,s:I}", "file_events_overflowed", (json_int_t)files.n_overflows,
+        return json_pack("{s:I,s:I,s:I,s:I,s:I}", "file_events_overflowed", (json_int_t)files.n_overflows,
                          "file_events_unresolved", (json_int_t)files.n_unresolved, "process_events_lost",
-                         (json_int_t)processes.n_lost, "content_not_kept", (json_int_t)count_unkept(sentry));
+                         (json_int_t)processes.n_lost, "content_not_kept", (json_int_t)count_unkept(sentry),
+                         "ledger_entries_refused", (json_int_t)outbox_refused(sentry->outbox));
 }
 
 json_t *state_describe(struct sentry *sentry) {
