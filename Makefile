@@ -10,7 +10,7 @@ BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-LIBRARIES := libsystemd libcrypto sqlite3 libzstd jansson libfyaml yara libseccomp libmnl libcap-ng
+LIBRARIES := libsystemd libcrypto sqlite3 libzstd jansson libfyaml yara libseccomp libcap-ng
 
 SOURCES := $(filter-out %-test.c,$(shell find src -name '*.c' | LC_ALL=C sort))
 TESTS := $(shell find src -name '*-test.c' | LC_ALL=C sort)
