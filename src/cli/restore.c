@@ -58,7 +58,8 @@ static int print_result(const json_t *line, void *userdata) {
         if (json_object_get(line, "pid"))
                 printf("pid %lld  ", (long long)json_get_integer(line, "pid", 0));
         output_path(stdout, path ?: "?", 4);
-        if (detail && *detail) {
+        bool is_plain = !results->dry_run && (!strcmp(result, "restored") || !strcmp(result, "removed"));
+        if (detail && *detail && !is_plain) {
                 _cleanup_(freep) char *translated = output_translate(detail);
                 fputs("  ", stdout);
                 output_bytes(stdout, translated ?: detail, 4);

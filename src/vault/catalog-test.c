@@ -348,7 +348,7 @@ static void forgotten_history_is_no_longer_claimed_and_is_known_to_be_gone(void 
 static void unreleased_states_are_bounded(void **state) {
         struct world *world = *state;
         for (int i = 0; i < 10; i++) {
-                char content[8];
+                char content[12];
                 snprintf(content, sizeof(content), "%d", i);
                 approve_file(world, "f", content, (uint64_t)(100 + i));
         }
