@@ -92,6 +92,20 @@ static void a_tool_started_anew_leads_to_who_starts_it(void **state) {
         assert_int_equal(choice.ancestor, 1);
 }
 
+static void a_borrowed_name_protects_nobody(void **state) {
+        static const char *const borrowed[] = {"/tmp/sshd", "/dev/shm/systemd", "/home/a/nginx",
+                                               "/var/www/php-fpm8.2"};
+        struct loop_choice choice;
+        for (size_t k = 0; k < ARRAY_SIZE(borrowed); k++)
+                for (unsigned i = 0; i < 3; i++) {
+                        char path[32];
+                        snprintf(path, sizeof(path), "/w/%zu", k);
+                        struct row rows[] = {{30, 2, borrowed[k]}, {1, 0, "/sbin/init"}};
+                        assert_int_equal(note(*state, path, rows, 2, 100 + i, &choice),
+                                         i < 2 ? LOOP_NONE : LOOP_HOLD);
+                }
+}
+
 static void cron_and_masters_are_left_alone(void **state) {
         static const char *const above[] = {"/usr/sbin/cron", "/usr/sbin/php-fpm8.2", "/usr/sbin/sshd",
                                             "/usr/sbin/nginx", "/usr/lib/systemd/systemd"};
@@ -190,6 +204,7 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(slow_repetition_is_no_loop, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_tool_started_anew_leads_to_who_starts_it, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_borrowed_name_protects_nobody, setup, teardown),
                 cmocka_unit_test_setup_teardown(cron_and_masters_are_left_alone, setup, teardown),
                 cmocka_unit_test_setup_teardown(the_dead_are_passed_over, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_pool_is_not_emptied, setup, teardown),

@@ -147,13 +147,23 @@ static bool is_above_us(pid_t pid) {
         return false;
 }
 
+/* Where only root installs programs: elsewhere anybody calls his own "sshd". */
+static bool is_installed(const char *executable) {
+        static const char *const places[] = {"/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/snap/", "/nix/"};
+        for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+                if (!strncmp(executable, places[i], strlen(places[i])))
+                        return true;
+        return false;
+}
+
 static bool may_be_held(const struct actor *actor, size_t i, const char **ret_reason) {
         const char *name = base_name(actor->processes[i].executable);
         if (actor->processes[i].pid <= 1 || !name) {
                 *ret_reason = name ? N_("it is started by init") : N_("its ancestors are not known");
                 return false;
         }
-        if (matches(name, never_held, ARRAY_SIZE(never_held))) {
+        bool is_known = is_installed(actor->processes[i].executable);
+        if (is_known && matches(name, never_held, ARRAY_SIZE(never_held))) {
                 *ret_reason = N_("it is started anew by a service that must not be stopped");
                 return false;
         }
@@ -161,7 +171,7 @@ static bool may_be_held(const struct actor *actor, size_t i, const char **ret_re
                 *ret_reason = N_("hinomi itself was started from there");
                 return false;
         }
-        if (!matches(name, pools, ARRAY_SIZE(pools)))
+        if (!is_known || !matches(name, pools, ARRAY_SIZE(pools)))
                 return true;
         const char *parent =
                 i + 1 < actor->n_processes ? base_name(actor->processes[i + 1].executable) : NULL;
