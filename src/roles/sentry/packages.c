@@ -242,3 +242,13 @@ void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns) {
                 record(sentry, &settlements[i]);
         run_clear(&taken);
 }
+
+/* An exit can go untold: the table of processes and the mailbox are bounded. */
+void packages_tick(struct sentry *sentry) {
+        for (size_t i = 0; i < RUNS_MAX; i++) {
+                const struct run *run = &sentry->packages->runs[i];
+                if (run->pid && (kill(run->pid, 0) < 0 ||
+                                 process_table_start_ns(sentry->processes, run->pid) != run->start_ns))
+                        packages_exited(sentry, run->pid, run->start_ns);
+        }
+}

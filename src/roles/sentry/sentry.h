@@ -301,6 +301,7 @@ int packages_new(struct sentry *sentry, struct packages **ret_packages);
 struct packages *packages_free(struct packages *packages);
 /* 1: dpkg made it, the verdict waits; 0: it did not. */
 int packages_defer(struct sentry *sentry, const struct observation *observation);
+void packages_tick(struct sentry *sentry);
 void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
 
 /* requests.c */

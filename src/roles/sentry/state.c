@@ -229,6 +229,7 @@ json_t *state_describe(struct sentry *sentry) {
 void state_tick(struct sentry *sentry) {
         look_at_clock(sentry);
         releases_tick(sentry);
+        packages_tick(sentry);
         keep_tick(sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 struct tree *tree = &sentry->trees[i];
