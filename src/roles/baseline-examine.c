@@ -117,7 +117,7 @@ int examine_path(struct examination *examination, const char *path, struct chang
                 return make_change(examination, path, &before, &after, ret_change);
         if (!node_exists(&after) || node_stat_equal(&before, &after))
                 return 0;
-        node_distrust(&after, now_ns);
+        node_distrust(&after, now_ns, examination->baseline->dirty_ns);
         r = catalog_touch(catalog, tree->id, path, &after);
         return r == -ENOENT ? 0 : r; /* no longer approved: whoever changed that looks again */
 }

@@ -37,7 +37,7 @@ enum zone run_zone(const struct run *run, const char *path);
 const struct clock *baseline_clock(const struct baseline *baseline);
 /* Content up to this size is kept; 0: none is. */
 uint64_t baseline_keep_max(const struct baseline_tree *tree, enum zone zone);
-void node_distrust(struct node *node, uint64_t now_ns);
+void node_distrust(struct node *node, uint64_t now_ns, uint64_t dirty_ns);
 int path_join(struct buffer *path, const char *directory, const char *name);
 
 /* The root of a tree, O_PATH. */

@@ -121,8 +121,9 @@ uint64_t baseline_keep_max(const struct baseline_tree *tree, enum zone zone) {
 }
 
 /* So new that a later change may bear the same times: the next sweep reads it again. */
-void node_distrust(struct node *node, uint64_t now_ns) {
-        if (node->ctime_ns + TICK_NS > now_ns)
+void node_distrust(struct node *node, uint64_t now_ns, uint64_t dirty_ns) {
+        uint64_t within_ns = S_ISREG(node->mode) && dirty_ns > TICK_NS ? dirty_ns : TICK_NS;
+        if (node->ctime_ns + within_ns > now_ns)
                 node->ctime_ns = 0;
 }
 
@@ -165,7 +166,7 @@ static int read_entry(size_t i, unsigned thread, void *userdata) {
                 return r;
         if (r < 0 && r != -ENOENT)
                 run_failed(path.data, -r, run);
-        node_distrust(&entry->node, now_ns);
+        node_distrust(&entry->node, now_ns, run->baseline->dirty_ns);
         if (S_ISREG(entry->node.mode)) {
                 atomic_fetch_add_explicit(&run->n_files, 1, memory_order_relaxed);
                 atomic_fetch_add_explicit(&run->n_bytes, entry->node.size_bytes, memory_order_relaxed);

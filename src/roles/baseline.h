@@ -43,7 +43,15 @@ struct baseline {
                      struct node *ret_node, void *userdata);
         void *userdata;     /* for make_room() and large() */
         unsigned n_threads; /* 0: one per processor */
+        /*
+         * How long content may be stored through a mapping without new times: until the page is written back
+         * (vm.dirty_expire_centisecs, 30 s, and the interval of the writer). What changed within that time before it
+         * was read is read again by the next sweep.
+         */
+        uint64_t dirty_ns;
 };
+
+#define BASELINE_DIRTY_NS ((uint64_t)45 * 1000000000)
 
 struct baseline_progress {
         uint64_t n_files, n_bytes;             /* done */

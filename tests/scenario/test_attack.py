@@ -1,4 +1,5 @@
 """An intruder with the web server's account who knows how such guards work, and tries not to be seen."""
+import mmap
 import os
 import signal
 import subprocess
@@ -313,3 +314,15 @@ def test_large_file_that_is_changed_is_put_back(make_guard, owned):
     guard.seen(path, severity=HIGH)
     poll(lambda: guard.actions(path), "the action", 30, guard.describe)
     poll(lambda: path.read_bytes() == bytes(100 << 20), "the approved content", 30, lambda: guard.actions(path))
+
+
+def test_stored_through_a_page_that_was_dirty_before(make_guard, owned):
+    """Such a store changes no times until the page has been written back."""
+    path = owned / "lib/order.php"
+    with open(path, "r+b") as file:
+        file.truncate(4096)
+        with mmap.mmap(file.fileno(), 4096) as view:
+            view[:5] = b"<?php"
+            guard = make_guard([{"path": owned, "profile": "generic-php"}], options={"sweep": {"interval": "10 s"}})
+            view[5:26] = b" system($_GET['c']);\n"
+            guard.seen(path, severity=HIGH)

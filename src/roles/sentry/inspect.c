@@ -119,7 +119,10 @@ size_t inspections_count(const struct inspections *inspections) {
 /* The change is the application's own business: it becomes the approved state. */
 static void accept(struct sentry *sentry, struct tree *tree, const struct change *change, int64_t release) {
         const char *relative = tree_relative(tree, change->path);
-        catalog_approve(sentry->catalog, tree->id, relative, &change->after, change->time_ns, release);
+        struct node node = change->after;
+        if (S_ISREG(node.mode))
+                node.ctime_ns = 0; /* too fresh to be trusted (baseline.dirty_ns): the next sweep reads it */
+        catalog_approve(sentry->catalog, tree->id, relative, &node, change->time_ns, release);
         notes_clear(sentry, tree, relative);
 }
 

@@ -78,6 +78,7 @@ struct baseline sentry_baseline(struct sentry *sentry) {
         return (struct baseline){.catalog = sentry->catalog,
                                  .store = sentry->store,
                                  .make_room = make_room,
+                                 .dirty_ns = BASELINE_DIRTY_NS,
                                  .userdata = sentry};
 }
 
