@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from guard import HINOMI, Guard, lineage, poll, stands
+from guard import HINOMI, Guard, is_running, lineage, poll, stands
 
 FIRST = 3  # SD_LISTEN_FDS_START
 
@@ -189,3 +189,18 @@ def test_nobody_waits_for_a_guard_that_is_away(make_service, tree):
     stands(path, before)
     guard.seen(path, "modified")
     poll(lambda: subprocess.run(write, capture_output=True, check=False).returncode != 0, "the gate again")
+
+
+def test_nobody_waits_for_a_guard_on_its_way_out(make_service, tree):
+    """The sentry is gone, and another role lets the parent wait: nobody answers any more."""
+    guard = make_service([{"path": tree, "respond": "refuse", "profile": "generic-php"}])
+    sentry, slow = guard.role_pid("sentry"), guard.role_pid("assayer")
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        guard.process.send_signal(signal.SIGTERM)
+        poll(lambda: not is_running(sentry), "the sentry to end", 30, guard.output)
+        read = ["setsid", "timeout", "5", "cat", str(tree / "lib/order.php")]
+        assert subprocess.run(read, capture_output=True, check=False).returncode == 0
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    assert guard.process.wait(30) == 0
