@@ -35,9 +35,9 @@ static int add_name(struct buffer *buffer, const char *path, const char *name) {
 
 int journal_note(const struct restore_journal *journal, const char *path, const char *name,
                  const char *other) {
-        _cleanup_(buffer_deinit) struct buffer buffer;
         if (!journal)
                 return 0;
+        _cleanup_(buffer_deinit) struct buffer buffer;
         buffer_init(&buffer, JOURNAL_BYTES_MAX);
         int r = add_name(&buffer, path, name);
         if (r == 0 && other)

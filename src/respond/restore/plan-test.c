@@ -258,6 +258,33 @@ static void a_release_is_reverted_as_a_whole(void **state) {
         assert_steps("");
 }
 
+/* History was forgotten: what is not known to have stood there is not known not to have, either. */
+static void of_a_time_that_is_not_complete_nothing_is_removed(void **state) {
+        (void)state;
+        release = 1;
+        sh("echo one >code");
+        approve_all();
+        release = 0;
+        place.now_ns = 2000;
+        sh("echo two >code; echo first >upload");
+        approve("code");
+        approve("upload");
+        place.now_ns = 3000;
+        sh("echo second >upload");
+        approve("upload");
+        assert_int_equal(catalog_forget(place.catalog, CATALOG_UNRELEASED, 3001), 0);
+        plan_start(2500);
+        assert_int_equal(plan_add_below(place.plan, ""), 0);
+        assert_steps("unknown upload\n");
+        assert_int_equal(execute(), 1);
+        assert_content("upload", "second\n");
+
+        struct catalog_release row = {.id = 1, .tree = place.scope.tree, .begin_ns = 1500, .end_ns = 1600};
+        assert_int_equal(catalog_forget(place.catalog, CATALOG_RELEASED, 3001), 0);
+        plan_start(0);
+        assert_int_equal(plan_add_release(place.plan, &row), -ESTALE);
+}
+
 static void parents_are_put_back_first(void **state) {
         (void)state;
         sh("mkdir -p a/b; chmod 750 a; echo 1 >a/b/c");
@@ -287,6 +314,7 @@ int main(void) {
                 TEST(what_is_data_is_left_alone),
                 TEST(a_past_state_becomes_the_approved_one),
                 TEST(a_release_is_reverted_as_a_whole),
+                TEST(of_a_time_that_is_not_complete_nothing_is_removed),
                 TEST(parents_are_put_back_first),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
