@@ -16,7 +16,8 @@
 #include "event/finding.h"
 #include "event/json.h"
 
-#define SILENCE_MS 5000 /* then it is asked whether it answers at all */
+/* Then it is asked whether it answers at all; longer than `status` waits for a sentry that hangs (5 s). */
+#define SILENCE_MS 10000
 
 struct client {
         int fd;
