@@ -62,6 +62,19 @@ static const char *argument_of(const char *line, const char *directive) {
         return line + size + strspn(line + size, " \t");
 }
 
+/* RewriteRule … … [H=application/x-httpd-php] */
+static bool rewrites_to_program(const char *arguments) {
+        const char *flags = strrchr(arguments, '[');
+        static const char *const names[] = {"h=", "handler=", "t=", "type="};
+        for (const char *flag = flags; flag; flag = strchr(flag, ',')) {
+                flag += 1 + strspn(flag + 1, " ");
+                for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                        if (!strncmp(flag, names[i], strlen(names[i])))
+                                return strstr(flag, "php") || strstr(flag, "cgi");
+        }
+        return false;
+}
+
 static void look_at_apache(struct settings *settings, const char *line) {
         const char *argument;
         if ((argument = argument_of(line, "<filesmatch")) || (argument = argument_of(line, "<files"))) {
@@ -85,6 +98,9 @@ static void look_at_apache(struct settings *settings, const char *line) {
                         if (!strstr(argument, "none"))
                                 report(settings, line);
                 }
+        } else if ((argument = argument_of(line, "rewriterule"))) {
+                if (rewrites_to_program(argument))
+                        report(settings, line);
         } else if ((argument = argument_of(line, "php_flag"))) {
                 if (!strncmp(argument, "engine", 6) && strstr(argument, "on"))
                         report(settings, line);
@@ -102,18 +118,28 @@ static void look_at_ini(struct settings *settings, const char *line) {
                 report(settings, line);
 }
 
-/* One line in lower case, without white space around it. */
-static size_t read_line(struct view view, char line[static LINE_MAX_BYTES]) {
-        const unsigned char *newline = memchr(view.data, '\n', view.size);
-        size_t size = newline ? (size_t)(newline - view.data) : view.size, n = 0, i = 0;
-        while (i < size && isspace(view.data[i]))
-                i++;
-        for (; i < size && n < LINE_MAX_BYTES - 1; i++)
-                line[n++] = (char)(view.data[i] ? tolower(view.data[i]) : ' ');
-        while (n && isspace((unsigned char)line[n - 1]))
-                n--;
+/*
+ * One line in lower case, without quotes, white space as one blank, so that no padding pushes the telling part out;
+ * a backslash at its end joins the next, as in Apache. Returns the bytes that were read.
+ */
+static size_t read_line(struct view view, bool is_apache, char line[static LINE_MAX_BYTES]) {
+        size_t i = 0, n = 0;
+        for (; i < view.size && view.data[i] != '\n'; i++) {
+                unsigned char c = view.data[i];
+                size_t end = i + 1 < view.size && view.data[i + 1] == '\r' ? i + 2 : i + 1;
+                if (is_apache && c == '\\' && end < view.size && view.data[end] == '\n') {
+                        i = end;
+                        continue;
+                }
+                bool is_blank = !c || isspace(c);
+                if ((is_apache && c == '"') || n == LINE_MAX_BYTES - 1 ||
+                    (is_blank && (!n || line[n - 1] == ' ')))
+                        continue;
+                line[n++] = is_blank ? ' ' : (char)tolower(c);
+        }
+        n -= n && line[n - 1] == ' ';
         line[n] = '\0';
-        return size + 1;
+        return i + 1;
 }
 
 void settings_assay(const struct media *media, struct view view, struct evidences *evidences) {
@@ -122,7 +148,7 @@ void settings_assay(const struct media *media, struct view view, struct evidence
         if (media->language != LANGUAGE_APACHE && media->language != LANGUAGE_INI)
                 return;
         while (view.size) {
-                size_t size = read_line(view, line);
+                size_t size = read_line(view, media->language == LANGUAGE_APACHE, line);
                 if (media->language == LANGUAGE_APACHE)
                         look_at_apache(&settings, line);
                 else
