@@ -247,3 +247,15 @@ def test_what_dpkg_did_not_ship_is_a_finding_even_while_it_runs(make_guard, inst
     guard.seen(place / "lib/planted.php", "created")
     about = [e["file"]["path"] for finding in guard.about(place) for e in finding["evidences"]]
     assert f"{PLACE}/lib/shop.php" not in about
+
+
+def test_many_files_of_one_hand_are_few_paragraphs(guard, tree):
+    """Printed for a person: what a finding gains within a second stands together, and nothing is left out."""
+    for i in range(200):
+        subprocess.run(["cp", tree / "lib/order.php", tree / f"lib/copy-{i}.php"], check=True)
+    guard.seen(tree / "lib/copy-199.php", "created")
+    guard.stop()
+    printed = guard.stdout.read_text()
+    more = [block for block in printed.split("\n\n") if "(more)" in block]
+    assert 1 <= len(more) < 50
+    assert "copy-0.php" in printed
