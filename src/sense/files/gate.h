@@ -85,7 +85,7 @@ int gate_is_armed(struct gate *gate, size_t tree);
 struct gate_counters {
         uint64_t n_reads, n_writes_allowed, n_writes_denied;
         uint64_t n_uncertain; /* of the writes: only supposed */
-        uint64_t n_late;      /* answered by the deadline, not by the policy */
+        uint64_t n_late;      /* writes answered by the deadline, not by the policy */
         uint64_t n_inherited; /* read by a predecessor, answered here */
         uint64_t n_marks;
 };
