@@ -20,6 +20,8 @@ const struct option_row config_option_rows[] = {
 const size_t config_n_option_rows = ARRAY_SIZE(config_option_rows);
 
 static const char *const protect_names[] = {"mirror", "shield", "watch", NULL};
+static const char *const on_verdict_names[] = {"kill", "hold", NULL};
+static const char *const large_file_names[] = {"hold", "refuse", "accept", NULL};
 static const char *const respond_names[] = {"observe", "restore", "refuse", NULL};
 const char *const config_profiles[] = {"wordpress", "eccube4", "generic-php", "none", NULL};
 static const char *const profile_texts[] = {
@@ -35,6 +37,10 @@ const char *protect_name(enum protect protect) {
 
 const char *respond_name(enum respond respond) {
         return respond_names[respond];
+}
+
+const char *large_file_name(enum large_file large_file) {
+        return large_file_names[large_file];
 }
 
 const char *config_profile_text(const char *profile) {
@@ -157,40 +163,37 @@ static int parse_path(struct parser *parser, const struct yaml *value, char **re
         return 0;
 }
 
-static int parse_protect(struct parser *parser, const struct yaml *value, enum protect *ret_protect) {
-        size_t index;
-        int r = parse_choice(parser, value, protect_names, &index);
+static int parse_tree_item(struct parser *parser, const struct yaml *item, struct config_tree *tree) {
+        static const char *const keys[] = {"path",    "protect",    "profile",
+                                           "respond", "on_verdict", "large_file"};
+        static const char *const *const choices[] = {
+                [1] = protect_names, config_profiles, respond_names, on_verdict_names, large_file_names};
+        size_t key = 0, index = 0;
+        while (key < ARRAY_SIZE(keys) && strcmp(item->key, keys[key]))
+                key++;
+        if (key == 0)
+                return parse_path(parser, item, &tree->path);
+        if (key == ARRAY_SIZE(keys))
+                return fail_unknown(parser, item, keys, ARRAY_SIZE(keys));
+        int r = parse_choice(parser, item, choices[key], &index);
         if (r < 0)
                 return r;
-        if (index == PROTECT_SHIELD)
-                return fail(parser, value, "%s", _("'shield' comes with a later version; use 'mirror'"));
-        *ret_protect = (enum protect)index;
+        if (key == 1)
+                tree->protect = (enum protect)index;
+        else if (key == 2)
+                tree->profile = config_profiles[index];
+        else if (key == 3)
+                tree->respond = (enum respond)index;
+        else if (key == 4)
+                tree->on_verdict = (enum on_verdict)index;
+        else
+                tree->large_file = (enum large_file)index;
         return 0;
 }
 
-static int parse_tree_item(struct parser *parser, const struct yaml *item, struct config_tree *tree) {
-        static const char *const keys[] = {"path", "protect", "profile", "respond"};
-        size_t index = 0;
-        int r;
-        if (!strcmp(item->key, "path"))
-                return parse_path(parser, item, &tree->path);
-        if (!strcmp(item->key, "protect"))
-                return parse_protect(parser, item, &tree->protect);
-        if (!strcmp(item->key, "profile")) {
-                r = parse_choice(parser, item, config_profiles, &index);
-                tree->profile = r < 0 ? tree->profile : config_profiles[index];
-                return r;
-        }
-        if (!strcmp(item->key, "respond")) {
-                r = parse_choice(parser, item, respond_names, &index);
-                tree->respond = r < 0 ? tree->respond : (enum respond)index;
-                return r;
-        }
-        return fail_unknown(parser, item, keys, ARRAY_SIZE(keys));
-}
-
 static bool tree_same_settings(const struct config_tree *a, const struct config_tree *b) {
-        return a->protect == b->protect && a->profile == b->profile && a->respond == b->respond;
+        return a->protect == b->protect && a->profile == b->profile && a->respond == b->respond &&
+               a->on_verdict == b->on_verdict && a->large_file == b->large_file;
 }
 
 /* A tree against those before it. Nested applications with a profile each are two applications. */
@@ -198,6 +201,14 @@ static int check_tree(struct parser *parser, const struct yaml *node, const stru
         const struct yaml *respond = yaml_get(node, "respond") ?: node;
         if (!tree->path)
                 return fail(parser, node, "%s", _("this tree has no 'path'"));
+        if (tree->respond != RESPOND_OBSERVE && tree->protect == PROTECT_SHIELD)
+                return fail(
+                        parser, respond, "%s",
+                        _("'protect: shield' has an answer of its own (on_verdict); a change is no finding "
+                          "there: leave 'respond' out"));
+        if (tree->protect != PROTECT_SHIELD && (yaml_get(node, "on_verdict") || yaml_get(node, "large_file")))
+                return fail(parser, yaml_get(node, "on_verdict") ?: yaml_get(node, "large_file"), "%s",
+                            _("'on_verdict' and 'large_file' need 'protect: shield'"));
         if (tree->respond != RESPOND_OBSERVE && tree->protect != PROTECT_MIRROR)
                 return fail(
                         parser, respond,

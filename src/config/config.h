@@ -16,8 +16,8 @@
 
 enum protect {
         PROTECT_MIRROR, /* full copy kept */
-        PROTECT_SHIELD, /* preserved on first touch; not yet: config_parse() refuses it */
-        PROTECT_WATCH,  /* seen only */
+        PROTECT_SHIELD, /* as a mirror; every change is a version, and its content is kept before a writer gets at it */
+        PROTECT_WATCH, /* seen only */
 };
 
 enum respond {
@@ -26,11 +26,26 @@ enum respond {
         RESPOND_REFUSE,  /* the write is denied before it happens */
 };
 
+/* What a shield does to whoever encrypts or destroys. */
+enum on_verdict {
+        ON_VERDICT_KILL,
+        ON_VERDICT_HOLD,
+};
+
+/* A writer's open of a file above shield.copy_limit whose content is not in the vault yet. */
+enum large_file {
+        LARGE_FILE_HOLD,   /* waits until it is copied */
+        LARGE_FILE_REFUSE, /* is denied */
+        LARGE_FILE_ACCEPT, /* goes through; what is overwritten then may be lost */
+};
+
 struct config_tree {
         char *path; /* absolute, no trailing slash, no "." or ".." */
         enum protect protect;
         const char *profile; /* "wordpress", "eccube4", "generic-php", "none"; static */
         enum respond respond;
+        enum on_verdict on_verdict; /* shield only, as the next */
+        enum large_file large_file;
         unsigned line; /* in the file */
 };
 
@@ -66,6 +81,7 @@ const struct config_tree *config_find_tree(const struct config *config, const ch
 
 const char *protect_name(enum protect protect);
 const char *respond_name(enum respond respond);
+const char *large_file_name(enum large_file large_file);
 
 /* Names of profiles, NULL-terminated; what a profile is for, as a msgid. */
 extern const char *const config_profiles[];

@@ -251,7 +251,10 @@ MISTAKES = {
     "a relative path": ("trees:\n  - path: srv\n", r":2:11:"),
     "no path": ("trees:\n  - protect: mirror\n", r":2:\d+:.*path"),
     "an unknown protection": ("trees:\n  - path: /srv\n    protect: keep\n", r":3:14:.*mirror"),
-    "shield, which is to come": ("trees:\n  - path: /srv\n    protect: shield\n", r":3:14:.*shield"),
+    "an answer to changes in a shield": (
+        "trees:\n  - path: /srv\n    protect: shield\n    respond: refuse\n",
+        r":4:14:.*shield",
+    ),
     "an unknown profile": ("trees:\n  - path: /srv\n    profile: joomla\n", r":3:14:.*wordpress"),
     "an unknown response": ("trees:\n  - path: /srv\n    respond: kill\n", r":3:14:.*observe"),
     "the same tree twice": ("trees:\n  - path: /srv\n  - path: /srv/\n", r":3:11:"),

@@ -78,6 +78,23 @@ static bool tree_in_force(struct sentry *sentry, struct tree *tree) {
         return true;
 }
 
+/* What a shield guarantees just now. */
+static void check_shield(struct sentry *sentry, const struct tree *tree, struct checks *checks) {
+        const char *path = tree->config->path;
+        struct store_usage usage = {0};
+        bool is_full = store_usage(sentry->store, &usage) < 0 || usage.full || tree->n_unkept;
+        if (is_full)
+                check(checks, "tree.shield", "fail", path,
+                      N_("not every content is kept: what is not in the vault may be lost"),
+                      N_("raise vault.budget or free disk space"));
+        else if (!tree->is_compared)
+                check(checks, "tree.shield", "warn", path, N_("the first copy is not complete yet"),
+                      N_("ask again in a moment"));
+        else
+                check(checks, "tree.shield", "ok", path,
+                      N_("every content that stood still for a moment is kept"), NULL);
+}
+
 static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *checks) {
         const char *path = tree->config->path;
         if (!tree_in_force(sentry, tree))
@@ -93,6 +110,8 @@ static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *
                       NULL);
         else if (tree->config->respond == RESPOND_RESTORE)
                 check(checks, "tree.respond", "ok", path, N_("approved content is put back at once"), NULL);
+        if (tree->config->protect == PROTECT_SHIELD)
+                check_shield(sentry, tree, checks);
         if (tree->is_armed && !tree->is_compared)
                 check(checks, "tree.compared", "warn", path,
                       N_("what changed while hinomi was down is still being looked for"),

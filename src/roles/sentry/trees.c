@@ -67,8 +67,10 @@ static int open_one(struct sentry *sentry, struct tree *tree) {
         tree->baseline = (struct baseline_tree){
                 .path = tree->config->path,
                 .id = tree->id,
-                .mirror = tree->config->protect == PROTECT_MIRROR,
-                .data_bytes_max = sentry->config->options.vault_data_file_limit_bytes,
+                .mirror = tree->config->protect != PROTECT_WATCH,
+                .data_bytes_max = tree->config->protect == PROTECT_SHIELD
+                                          ? 0
+                                          : sentry->config->options.vault_data_file_limit_bytes,
                 .zone = zone_of,
                 .userdata = tree->profile,
         };

@@ -1,0 +1,111 @@
+"""`protect: shield`: whatever a program does to a file, each content it had can be brought back."""
+import os
+import subprocess
+import time
+
+import pytest
+from guard import Guard, poll, remove_tree, scratch_directory
+
+SIZES = (0, 7, 5000, 300_000)
+
+
+@pytest.fixture
+def data():
+    """A directory of files, and what each of them held."""
+    path = scratch_directory("shielded")
+    for i in range(12):
+        folder = path / f"folder-{i % 3}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"report-{i}.txt").write_bytes(os.urandom(SIZES[i % 4]) + f"original {i}\n".encode())
+    yield path
+    remove_tree(path)
+
+
+def contents(path):
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def shield(data):
+    guard = Guard([{"path": data, "protect": "shield"}])
+    guard.start()
+    yield guard
+    guard.close()
+
+
+def outside(script, *arguments, **options):
+    """Done by a process of its own, which the guard may stop."""
+    command = ["setsid", "timeout", "20", "python3", "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def moment():
+    """A time between two changes, as `--at` takes it."""
+    time.sleep(1.1)
+    at = time.time()
+    time.sleep(1.1)
+    return f"@{int(at)}"
+
+
+TRUNCATE = "import sys\nfor p in sys.argv[1:]:\n    open(p, 'wb').write(b'X' * 100)\n"
+IN_PLACE = "import os, sys\nfor p in sys.argv[1:]:\n    f = os.open(p, os.O_RDWR)\n    os.pwrite(f, b'X' * 5, 0)\n"
+BY_MAPPING = """
+import mmap, os, sys
+for p in sys.argv[1:]:
+    f = os.open(p, os.O_RDWR)
+    m = mmap.mmap(f, 0)
+    m[:5] = b'XXXXX'
+    m.close()
+"""
+RENAME_OVER = """
+import os, sys
+for p in sys.argv[1:]:
+    open(p + '.new', 'wb').write(b'X' * 100)
+    os.rename(p + '.new', p)
+"""
+UNLINK = "import os, sys\nfor p in sys.argv[1:]:\n    os.unlink(p)\n"
+BY_PATH = "import os, sys\nfor p in sys.argv[1:]:\n    os.truncate(p, 0)\n"
+WAYS = {
+    "truncated by open": TRUNCATE,
+    "written in place": IN_PLACE,
+    "stored through a mapping": BY_MAPPING,
+    "renamed over": RENAME_OVER,
+    "unlinked": UNLINK,
+    "truncated by path": BY_PATH,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_file_comes_back(shield, data, way):
+    before, at = contents(data), moment()
+    result = outside(WAYS[way], *(data / name for name in before))
+    assert result.returncode == 0, result.stderr
+    assert contents(data) != before
+    shield.settle()
+    shield.done("restore", "--at", at, data)
+    assert contents(data) == before
+
+
+def test_ordinary_work_is_no_finding_and_each_version_comes_back(shield, data):
+    path, moments = data / "folder-0/report-0.txt", []
+    for text in ("one\n", "two, longer\n", "three\n"):
+        outside("import sys; open(sys.argv[1], 'w').write(sys.argv[2])", path, text)
+        shield.settle()
+        moments.append((moment(), text))
+    assert shield.about(data) == []
+    for at, text in reversed(moments):
+        shield.done("restore", "--dry-run", "--at", at, path)
+        shield.done("restore", "--at", at, path)
+        assert path.read_text() == text
+
+
+def test_doctor_says_what_is_guaranteed(shield, data):
+    rows = poll(
+        lambda: [
+            row
+            for row in shield.lines("doctor")
+            if row.get("check") == "tree.shield" and row.get("state") == "ok"
+        ],
+        "the guarantee of the shield",
+    )
+    assert [row["subject"] for row in rows] == [str(data)]
