@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/procfs.h"
+#include "respond/hold/spare.h"
 
 /* A process taken hold of by descriptor, after its identity was checked. */
 struct target {
@@ -25,14 +26,6 @@ struct target {
 
 static void target_deinit(struct target *target) {
         fd_closep(&target->fd);
-}
-
-static bool runs_our_executable(pid_t pid) {
-        char path[40];
-        struct stat theirs, ours;
-        snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-        return stat(path, &theirs) == 0 && stat("/proc/self/exe", &ours) == 0 &&
-               theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
 /* Returns HOLD_DONE with `ret_target` open, HOLD_GONE, HOLD_REFUSED or an errno. */
@@ -51,7 +44,7 @@ static int target_open(pid_t pid, uint64_t start_ns, struct target *ret_target) 
                 return r == -ESRCH ? HOLD_GONE : r;
         if (start_ns && !procfs_same_start(line.start_ns, start_ns))
                 return HOLD_GONE;
-        if (line.is_kernel_thread || runs_our_executable(pid))
+        if (line.is_kernel_thread || spare_is_ours(pid))
                 return HOLD_REFUSED;
         *ret_target = (struct target){fd_steal(&fd), pid, line.start_ns};
         return HOLD_DONE;
@@ -63,24 +56,35 @@ static int target_signal(const struct target *target, int signal) {
         return errno == ESRCH ? HOLD_GONE : -errno;
 }
 
-/* 1: every thread that lives is stopped; 0: one is not. */
-static int threads_are_stopped(pid_t pid) {
+int hold_signal(pid_t pid, uint64_t start_ns, int signal) {
+        _cleanup_(target_deinit) struct target target = {.fd = -EBADF};
+        int r = target_open(pid, start_ns, &target);
+        return r == HOLD_DONE ? target_signal(&target, signal) : r;
+}
+
+int hold_count_threads(pid_t pid, const char *without) {
         char path[64];
         snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
         DIR *directory = opendir(path);
         if (!directory)
                 return errno == ENOENT ? -ESRCH : -errno;
-        int stopped = 1;
-        for (struct dirent *entry; stopped && (entry = readdir(directory));) {
+        int n = 0;
+        for (struct dirent *entry; (entry = readdir(directory));) {
                 struct procfs_stat line;
                 if (entry->d_name[0] == '.')
                         continue;
                 snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", (int)pid, entry->d_name);
-                if (procfs_stat_path(path, &line) == 0 && !strchr("TtZX", line.state))
-                        stopped = 0;
+                if (procfs_stat_path(path, &line) == 0 && !strchr(without, line.state))
+                        n++;
         }
         closedir(directory);
-        return stopped;
+        return n;
+}
+
+/* 1: every thread that lives is stopped; 0: one is not. */
+static int threads_are_stopped(pid_t pid) {
+        int n = hold_count_threads(pid, "TtZX");
+        return n < 0 ? n : n == 0;
 }
 
 /* Polls for the threads to be stopped (or running) until `wait_ms` have passed. */

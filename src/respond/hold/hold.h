@@ -30,6 +30,12 @@ int hold_process(pid_t pid, uint64_t start_ns, unsigned wait_ms);
 int hold_resume(pid_t pid, uint64_t start_ns, unsigned wait_ms);
 int hold_kill(pid_t pid, uint64_t start_ns, unsigned wait_ms);
 
+/* Sends a signal and does not wait. */
+int hold_signal(pid_t pid, uint64_t start_ns, int signal);
+
+/* Threads whose state (proc_pid_stat(5)) is none of `without`, or a negative errno (-ESRCH). */
+int hold_count_threads(pid_t pid, const char *without);
+
 /* Is every thread of it stopped? 1, 0, or a negative errno (-ESRCH). */
 int hold_is_held(pid_t pid, uint64_t start_ns);
 

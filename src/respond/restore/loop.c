@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "base/i18n.h"
 #include "base/procfs.h"
+#include "respond/hold/spare.h"
 
 enum { LIMIT_MAX = 64, HELD_MAX = 256 };
 
@@ -36,18 +37,6 @@ struct loop {
         size_t n_counters;
         struct counter counters[LOOP_ENTRIES_MAX];
 };
-
-/* Stopping these stops the machine. A trailing '*' matches any ending. */
-static const char *const never_held[] = {
-        "systemd", "systemd-*", "init",     "cron",         "crond",     "anacron",     "atd",        "sshd",
-        "sshd-*",  "runsv*",    "s6-*",     "supervisord",  "dockerd",   "containerd*", "conmon",     "crio",
-        "mysqld",  "mariadbd",  "postgres", "redis-server", "memcached", "caddy",       "frankenphp", "java",
-        "dbus-*",  "rsyslogd",  "monit",    "incron*",      "tmux*",     "screen",
-};
-
-/* Of these only a worker may be held. */
-static const char *const pools[] = {"php-fpm*", "nginx",   "apache2",       "httpd",  "lighttpd",
-                                    "lsphp*",   "lshttpd", "openlitespeed", "uwsgi*", "gunicorn*"};
 
 static bool process_is_alive(pid_t pid, uint64_t start_ns, _unused_ void *userdata) {
         return procfs_is_alive(pid, start_ns);
@@ -125,53 +114,22 @@ static const char *base_name(const char *path) {
         return slash ? slash + 1 : path;
 }
 
-static bool matches(const char *name, const char *const *patterns, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                size_t length = strlen(patterns[i]);
-                if (patterns[i][length - 1] == '*' ? !strncmp(name, patterns[i], length - 1)
-                                                   : !strcmp(name, patterns[i]))
-                        return true;
-        }
-        return false;
-}
-
-/* The shell or terminal multiplexer that the guard was started from is everybody's who works there. */
-static bool is_above_us(pid_t pid) {
-        struct procfs_stat process = {.parent = getpid()};
-        for (unsigned i = 0; i < ACTOR_DEPTH_MAX && process.parent > 1; i++) {
-                if (process.parent == pid)
-                        return true;
-                if (procfs_stat(process.parent, &process) < 0)
-                        break;
-        }
-        return false;
-}
-
-/* Where only root installs programs: elsewhere anybody calls his own "sshd". */
-static bool is_installed(const char *executable) {
-        static const char *const places[] = {"/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/snap/", "/nix/"};
-        for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-                if (!strncmp(executable, places[i], strlen(places[i])))
-                        return true;
-        return false;
-}
-
 static bool may_be_held(const struct actor *actor, size_t i, const char **ret_reason) {
         const char *name = base_name(actor->processes[i].executable);
         if (actor->processes[i].pid <= 1 || !name) {
                 *ret_reason = name ? N_("it is started by init") : N_("its ancestors are not known");
                 return false;
         }
-        bool is_known = is_installed(actor->processes[i].executable);
-        if (is_known && matches(name, never_held, ARRAY_SIZE(never_held))) {
+        enum service service = spare_service(actor->processes[i].executable);
+        if (service == SERVICE_SINGLE) {
                 *ret_reason = N_("it is started anew by a service that must not be stopped");
                 return false;
         }
-        if (is_above_us(actor->processes[i].pid)) {
+        if (spare_is_above_us(actor->processes[i].pid)) {
                 *ret_reason = N_("hinomi itself was started from there");
                 return false;
         }
-        if (!is_known || !matches(name, pools, ARRAY_SIZE(pools)))
+        if (service != SERVICE_POOL)
                 return true;
         const char *parent =
                 i + 1 < actor->n_processes ? base_name(actor->processes[i + 1].executable) : NULL;
