@@ -16,7 +16,7 @@ import xml.etree.ElementTree
 
 PASSED, FAILED, SKIPPED = "passed", "FAILED", "skipped"
 JOBS = str(os.cpu_count() or 2)
-UNIT_SECONDS, PROGRAM_SECONDS, PYTEST_SECONDS, BUILD_SECONDS = 300, 600, 1200, 1200
+UNIT_SECONDS, PROGRAM_SECONDS, PYTEST_SECONDS, SHIELD_SECONDS, BUILD_SECONDS = 300, 600, 1200, 3600, 1200
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
@@ -113,7 +113,11 @@ def unit(*arguments, **environment):
 
 
 def asan():
-    yield from unit("BUILD=build/asan", f"SANITIZE={SANITIZE}", "OPTIMISE=-O1 -g", **SANITIZER_OPTIONS)
+    arguments = ["BUILD=build/asan", f"SANITIZE={SANITIZE}", "OPTIMISE=-O1 -g"]
+    yield from unit(*arguments, **SANITIZER_OPTIONS)
+    if (yield from built("build of the locker", "locker", *arguments)):
+        environment = {**SANITIZER_OPTIONS, "HINOMI_LOCKER": "build/asan/tests/ransom/locker"}
+        yield from run_pytest("tests/ransom", "-k", "alters_what_it_says", **environment)
 
 
 def programs(folder):
@@ -175,11 +179,11 @@ def fuzz():
 
 def pytest():
     folders = [str(path) for path in sorted(pathlib.Path("tests").iterdir()) if list(path.glob("test_*.py"))]
-    if folders:
+    if folders and (yield from built("build of the locker", "locker")):
         yield from run_pytest(*folders)
 
 
-def run_pytest(*chosen):
+def run_pytest(*chosen, seconds=PYTEST_SECONDS, **environment):
     """The black-box tests. Shown as they run; counted from pytest's own report."""
     if os.geteuid() != 0:
         yield SKIPPED, "scenario, real", "need root: fanotify, other users' processes, a shop of their own"
@@ -189,9 +193,11 @@ def run_pytest(*chosen):
     command = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rsfE", "--tb=short"]
     command += [f"--junitxml={report}", *chosen, *os.environ.get("PYTEST_ARGUMENTS", "").split()]
     try:
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=PYTEST_SECONDS).returncode
+        status = subprocess.run(
+            command, stdin=subprocess.DEVNULL, timeout=seconds, env={**os.environ, **environment}
+        ).returncode
     except subprocess.TimeoutExpired:
-        status = f"no end after {PYTEST_SECONDS} s"
+        status = f"no end after {seconds} s"
     failed = 0
     if report.exists():
         for case in xml.etree.ElementTree.parse(report).iter("testcase"):
@@ -209,7 +215,14 @@ def run_pytest(*chosen):
         yield FAILED, "pytest", f"[exit status {status}]"
 
 
-GROUPS = [check, unit, asan, fault, fuzz, sense, pytest]
+def shield():
+    """Every attack and every benign workload of tests/scenario/test_shield.py: see HINOMI_SHIELD there."""
+    if (yield from built("build of the locker", "locker")):
+        yield from run_pytest("tests/scenario/test_shield.py", seconds=SHIELD_SECONDS, HINOMI_SHIELD="full")
+
+
+GROUPS = [check, unit, asan, fault, fuzz, sense, pytest, shield]
+ON_REQUEST = [shield]
 MUST_HAVE_TESTS = {"check", "unit", "asan"}
 
 
@@ -240,7 +253,7 @@ def main(names, groups):
         return 2
     counts, failures = {PASSED: 0, FAILED: 0, SKIPPED: 0}, []
     for group in groups:
-        if not names or group.__name__ in names:
+        if group.__name__ in names or (not names and group not in ON_REQUEST):
             run_group(group, counts, failures)
     print("".join(f"FAILED  {name}\n" for name in failures), end="")
     skipped = f", {counts[SKIPPED]} skipped" if counts[SKIPPED] else ""
