@@ -83,6 +83,11 @@ const char *protect_name(enum protect protect);
 const char *respond_name(enum respond respond);
 const char *large_file_name(enum large_file large_file);
 
+/* Do opens in it wait for an answer? */
+static inline bool config_tree_is_gated(const struct config_tree *tree) {
+        return tree->respond == RESPOND_REFUSE || tree->protect == PROTECT_SHIELD;
+}
+
 /* Names of profiles, NULL-terminated; what a profile is for, as a msgid. */
 extern const char *const config_profiles[];
 const char *config_profile_text(const char *profile);

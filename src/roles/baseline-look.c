@@ -96,15 +96,19 @@ static int look_once(struct looker *looker, int fd, struct node *node) {
         return changed < 0 || !node_stat_equal(node, &after) ? -EAGAIN : 0;
 }
 
-static int look_at_file(struct looker *looker, int directory_fd, const char *name, struct node *node) {
-        _cleanup_(fd_closep) int fd = open_file(directory_fd, name);
-        if (fd < 0)
-                return fd == -ELOOP || fd == -ENXIO ? -ESTALE : fd;
+int look_at_open(struct looker *looker, int fd, struct node *node) {
         int r = -EAGAIN;
         for (int attempt = 0; r == -EAGAIN && attempt < ATTEMPTS; attempt++)
                 r = look_once(looker, fd, node);
         looker->n_hashed++;
         return r == -EAGAIN ? 0 : r;
+}
+
+static int look_at_file(struct looker *looker, int directory_fd, const char *name, struct node *node) {
+        _cleanup_(fd_closep) int fd = open_file(directory_fd, name);
+        if (fd < 0)
+                return fd == -ELOOP || fd == -ENXIO ? -ESTALE : fd;
+        return look_at_open(looker, fd, node);
 }
 
 int look_at(struct looker *looker, int directory_fd, const char *name, struct node *node) {

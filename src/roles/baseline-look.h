@@ -28,6 +28,9 @@ struct looker {
  */
 int look_at(struct looker *looker, int directory_fd, const char *name, struct node *node);
 
+/* The same of a regular file that is open for reading. -ESTALE: it is something else. */
+int look_at_open(struct looker *looker, int fd, struct node *node);
+
 /* The same stat data: content, mode, owner and attributes are as they were, for all the file system says. */
 static inline bool node_stat_equal(const struct node *a, const struct node *b) {
         return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->size_bytes == b->size_bytes &&

@@ -401,7 +401,7 @@ static int open_config(struct parent *parent, bool *ret_refuses) {
         }
         *ret_refuses = false;
         for (size_t i = 0; i < config->n_trees; i++)
-                *ret_refuses |= config->trees[i].respond == RESPOND_REFUSE;
+                *ret_refuses |= config_tree_is_gated(&config->trees[i]);
         parent->config_fd = memfd_with("hinomi-config", text.data, text.size);
         return parent->config_fd < 0 ? parent->config_fd : 0;
 }
@@ -506,7 +506,7 @@ static int open_socket(struct parent *parent) {
 /*
  * What an upgrade takes along in systemd's store (FDSTORE=1, sd_notify(3)), by name: the queue of file events with its
  * marks, that of process events, and what the sentry had in hand. The gate stays out: while nobody answers, every
- * open in a tree that refuses would wait, and an upgrade that fails would halt the machine. Without its last holder the
+ * open in a tree that refuses, or a shield, would wait, and an upgrade that fails would halt the machine. Without its last holder the
  * kernel lets opens through; what is written then is in the queue, and put back.
  */
 static const struct {
@@ -575,9 +575,9 @@ static int open_kernel(struct parent *parent, bool refuses) {
         if (refuses && parent->gate_fd < 0)
                 parent->gate_fd = gate_group_open();
         if (refuses && parent->gate_fd < 0)
-                return complain(
-                        _("permission events are not available"), "fanotify_init", parent->gate_fd,
-                        _("`respond: refuse` needs a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS"));
+                return complain(_("permission events are not available"), "fanotify_init", parent->gate_fd,
+                                _("`respond: refuse` and `protect: shield` need a kernel with "
+                                  "CONFIG_FANOTIFY_ACCESS_PERMISSIONS"));
         if (parent->connector_fd < 0)
                 parent->connector_fd = process_connector_open();
         if (parent->connector_fd < 0) {

@@ -12,6 +12,7 @@
 #include "base/message.h"
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
+#include "roles/sentry/shield.h"
 
 #define TICK_US          3000000
 #define LOCK_TRIES       100
@@ -54,7 +55,10 @@ static int open_vault(struct sentry *sentry) {
         if (r < 0)
                 return complain("vault/restoring cannot be opened", r);
         r = observed_open(state, &sentry->observed);
-        return r < 0 ? complain("vault/observed.sqlite cannot be opened", r) : 0;
+        if (r < 0)
+                return complain("vault/observed.sqlite cannot be opened", r);
+        r = shield_new(sentry, &sentry->shield);
+        return r < 0 ? complain("vault/preserved cannot be opened", r) : 0;
 }
 
 static bool descends(pid_t pid, pid_t root, uint64_t root_start_ns, void *userdata) {
@@ -94,10 +98,12 @@ static int open_senses(struct sentry *sentry) {
         return r;
 }
 
-/* May this open for writing happen? In the gate's thread: a look at tables, nothing slow. */
+/* May this open for writing happen? In a thread of the gate's. */
 static bool allow_write(const struct gate_request *request, void *userdata) {
         struct sentry *sentry = userdata;
         struct tree *tree = request->path ? tree_of_path(sentry, request->path) : NULL;
+        if (tree && tree->config->protect == PROTECT_SHIELD)
+                return shield_allow(sentry, tree, request);
         if (!tree || tree->config->respond != RESPOND_REFUSE)
                 return request->path != NULL;
         enum zone zone = profile_zone(tree->profile, tree_relative(tree, request->path));
@@ -124,9 +130,10 @@ static int open_gate(struct sentry *sentry) {
                          &sentry->gate);
         if (r < 0)
                 return complain("permission events", r);
+        gate_on_glance(sentry->gate, sentry->shield ? shield_glance : NULL);
         /* All at once and before any baseline: opens may be waiting since the predecessor ended. */
         for (size_t i = 0; i < sentry->n_trees; i++)
-                if (sentry->trees[i].config->respond == RESPOND_REFUSE)
+                if (config_tree_is_gated(sentry->trees[i].config))
                         (void)gate_add_tree(sentry->gate, sentry->trees[i].config->path,
                                             sentry->trees[i].index);
         gate_start(sentry->gate);
@@ -298,6 +305,7 @@ static int open_loop(struct sentry *sentry) {
 
 static void close_all(struct sentry *sentry) {
         gate_free(sentry->gate);
+        shield_free(sentry->shield);
         process_table_free(sentry->processes);
         watch_free(sentry->watch);
         mailbox_free(sentry->mailbox);
@@ -344,6 +352,7 @@ static int run(struct sentry *sentry) {
                 (void)tree_arm(sentry, &sentry->trees[i]);
         (void)watch_drop_others(sentry->watch);
         held_load(sentry);
+        shield_settle(sentry);
         unfinished_inherit(sentry->unfinished, resume, sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 r = tree_start(sentry, &sentry->trees[i]);

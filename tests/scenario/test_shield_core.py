@@ -1,5 +1,8 @@
 """`protect: shield`: whatever a program does to a file, each content it had can be brought back."""
+import hashlib
 import os
+import signal
+import sqlite3
 import subprocess
 import time
 
@@ -109,3 +112,55 @@ def test_doctor_says_what_is_guaranteed(shield, data):
         "the guarantee of the shield",
     )
     assert [row["subject"] for row in rows] == [str(data)]
+
+
+OVERWRITE_FRESH = """
+import os, sys
+for i in range(40):
+    path = f"{sys.argv[1]}/fresh-{i}"
+    open(path, 'w').write(f'content {i}')
+    f = os.open(path, os.O_RDWR | os.O_TRUNC)
+    os.write(f, b'XXXX')
+    os.close(f)
+"""
+
+
+def history(guard, path):
+    """Every content that the vault knows of a path, oldest first."""
+    vault = guard.state / "vault/catalog.sqlite"
+    query = "select d.path, n.name, n.digest, n.from_ns from {} n join directory d on n.directory = d.id"
+    with sqlite3.connect(f"file:{vault}?mode=ro", uri=True) as database:
+        rows = [row for table in ("node", "history") for row in database.execute(query.format(table))]
+    name = os.fsencode(path.name)
+    rows = [row for row in rows if (os.fsencode(row[1]) if isinstance(row[1], str) else bytes(row[1])) == name]
+    return [bytes(row[2]) for row in sorted(rows, key=lambda row: row[3])]
+
+
+def kept(guard, path, content):
+    return hashlib.sha256(content).digest() in history(guard, path)
+
+
+def test_what_was_written_an_instant_ago_is_preserved_before_it_is_overwritten(shield, data):
+    result = outside(OVERWRITE_FRESH, data)
+    assert result.returncode == 0, result.stderr
+    for i in range(40):
+        path = data / f"fresh-{i}"
+        poll(lambda: kept(shield, path, f"content {i}".encode()), f"the first content of {path.name}")
+        poll(lambda: kept(shield, path, b"XXXX"), f"the second content of {path.name}")
+
+
+def test_a_killed_sentry_loses_nothing(shield, data):
+    before, at = contents(data), moment()
+    script = OVERWRITE_FRESH + "".join(WAYS[way].replace("sys.argv[1:]", "sys.argv[2:]") for way in ("truncated by open",))
+    with subprocess.Popen(
+        ["setsid", "timeout", "60", "python3", "-c", script, data, *(data / name for name in before)]
+    ) as writer:
+        os.kill(shield.role_pid("sentry"), signal.SIGKILL)
+        assert writer.wait(60) in (0, 1)
+    shield.settle()
+    for i in range(40):
+        path = data / f"fresh-{i}"
+        if path.exists() and path.read_bytes() == b"XXXX":
+            poll(lambda: kept(shield, path, f"content {i}".encode()), f"the first content of {path.name}")
+    shield.done("restore", "--at", at, data)
+    assert contents(data) == before

@@ -613,7 +613,7 @@ static int inspect_entry(const char *path, void *userdata) {
 static void inspect_below(struct sentry *sentry, const struct observation *observation) {
         struct observation above = *observation;
         above.sentry = sentry;
-        if (sentry->gate && observation->tree->config->respond == RESPOND_REFUSE) {
+        if (sentry->gate && config_tree_is_gated(observation->tree->config)) {
                 _cleanup_(freep) char *path = NULL;
                 if (asprintf(&path, "%s/%s", observation->tree->config->path, observation->relative) >= 0)
                         gate_add_directory(sentry->gate, path);

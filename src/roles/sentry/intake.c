@@ -16,6 +16,7 @@
 
 #include "base/i18n.h"
 #include "roles/sentry/sentry.h"
+#include "roles/sentry/shield.h"
 
 #include <uthash.h>
 
@@ -146,6 +147,7 @@ static void look_at_due(struct sentry *sentry, bool all) {
         struct intake *intake = sentry->intake;
         struct pending *list = STEAL(intake->pending), *pending, *next;
         bool waits = false;
+        shield_settle(sentry); /* what stood there before */
         observed_begin(sentry->observed);
         catalog_begin(sentry->catalog);
         HASH_ITER (hh, list, pending, next) {
@@ -282,9 +284,8 @@ void intake_event(const struct file_event *event, void *userdata) {
         /* What is in an ignored directory need not be. */
         if (profile_zone(tree->profile, relative) == ZONE_IGNORED && !(event->what & FILE_DIRECTORY))
                 return;
-        if ((event->what & FILE_LINKED) && sentry->gate && tree->config->respond == RESPOND_REFUSE)
-                gate_add_file(sentry->gate,
-                              event->path); /* refused under its other names, too, from now on */
+        if ((event->what & FILE_LINKED) && sentry->gate && config_tree_is_gated(tree->config))
+                gate_add_file(sentry->gate, event->path); /* gated under its other names, too, from now on */
         struct pending *pending = pending_for(intake, tree, event->path);
         if (!pending)
                 return;

@@ -45,6 +45,7 @@ struct reports;
 struct outbox;
 struct packages;
 struct large;
+struct shield;
 
 struct tree {
         const struct config_tree *config;
@@ -107,6 +108,7 @@ struct sentry {
         struct observed *observed;
         struct watch *watch;
         struct gate *gate;
+        struct shield *shield; /* NULL: no tree is one */
         struct process_table *processes;
         struct releases *releases;
         pthread_mutex_t releases_lock; /* the gate's thread asks, too */

@@ -10,6 +10,7 @@
 #include "base/i18n.h"
 #include "event/json.h"
 #include "roles/sentry/sentry.h"
+#include "roles/sentry/shield.h"
 
 #define CLOCK_STEP_NS (2 * NS_PER_S)
 
@@ -64,7 +65,7 @@ static bool tree_in_force(struct sentry *sentry, struct tree *tree) {
                 tree->reason = N_("the mark is missing");
                 return false;
         }
-        if (tree->config->respond == RESPOND_REFUSE &&
+        if (config_tree_is_gated(tree->config) &&
             (!sentry->gate || gate_is_armed(sentry->gate, tree->index) != 1)) {
                 tree->reason = N_("the permission mark is missing");
                 return false;
@@ -82,6 +83,14 @@ static bool tree_in_force(struct sentry *sentry, struct tree *tree) {
 static void check_shield(struct sentry *sentry, const struct tree *tree, struct checks *checks) {
         const char *path = tree->config->path;
         struct store_usage usage = {0};
+        struct shield_counters counters;
+        shield_counters(sentry->shield, &counters);
+        if (counters.n_refused || counters.n_accepted)
+                check(checks, "tree.shield_late", "warn", path,
+                      N_("some opens for writing were let through or denied because a content could not be "
+                         "kept "
+                         "in time"),
+                      N_("raise vault.budget or free disk space"));
         bool is_full = store_usage(sentry->store, &usage) < 0 || usage.full || tree->n_unkept;
         if (is_full)
                 check(checks, "tree.shield", "fail", path,
@@ -90,9 +99,16 @@ static void check_shield(struct sentry *sentry, const struct tree *tree, struct 
         else if (!tree->is_compared)
                 check(checks, "tree.shield", "warn", path, N_("the first copy is not complete yet"),
                       N_("ask again in a moment"));
+        else if (!sentry->gate || gate_is_armed(sentry->gate, tree->index) != 1)
+                check(checks, "tree.shield", "fail", path,
+                      N_("the permission mark is missing: only content that stood still for a moment is "
+                         "kept"),
+                      N_("see that the kernel has CONFIG_FANOTIFY_ACCESS_PERMISSIONS; hinomi tries again "
+                         "every "
+                         "few seconds"));
         else
                 check(checks, "tree.shield", "ok", path,
-                      N_("every content that stood still for a moment is kept"), NULL);
+                      N_("every content is kept before it can be overwritten"), NULL);
 }
 
 static void check_tree(struct sentry *sentry, struct tree *tree, struct checks *checks) {
@@ -249,6 +265,7 @@ void state_tick(struct sentry *sentry) {
         look_at_clock(sentry);
         releases_tick(sentry);
         packages_tick(sentry);
+        shield_settle(sentry);
         keep_tick(sentry);
         for (size_t i = 0; i < sentry->n_trees; i++) {
                 struct tree *tree = &sentry->trees[i];

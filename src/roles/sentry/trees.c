@@ -120,7 +120,7 @@ int tree_arm(struct sentry *sentry, struct tree *tree) {
                 return not_armed(tree, N_("this file system does not report changes"), r);
         if (r < 0)
                 return not_armed(tree, N_("the kernel refused the mark"), r);
-        if (tree->config->respond == RESPOND_REFUSE && sentry->gate) {
+        if (config_tree_is_gated(tree->config) && sentry->gate) {
                 r = gate_add_tree(sentry->gate, tree->config->path, tree->index);
                 if (r < 0)
                         return not_armed(tree, N_("the kernel refused the permission marks"), r);

@@ -1,7 +1,7 @@
 /*
- * See gate.h. Two threads: the reader takes events and answers reads and this process's own opens
- * at once; the decider asks the policy about the rest. So an own open is answered even while the policy
- * waits for a lock, and the reader answers what the decider left past its deadline.
+ * See gate.h. The reader takes events and answers reads and this process's own opens at once; the deciders ask
+ * the policy about the rest, several at a time, because one may have a file to copy. So an own open is answered even
+ * while the policy waits for a lock, and the reader answers what the deciders left past its deadline.
  *
  * What is not answered yet stands in memory that the parent holds (pending.h): events read, and
  * a slot for each question, with the descriptor's number, by which the kernel knows an answer.
@@ -29,13 +29,14 @@
 #include "sense/files/pending.h"
 
 #define GATE_TREES_MAX   64
+#define N_DECIDERS       6
 #define N_FILE_BUCKETS   1024
 #define THREAD_NICE      (-10)
 #define TRIES            20  /* then the decider goes on */
 #define PATIENT_TRIES    200 /* 100 ms: preempted on the way to sleep, on a machine that is busy */
 #define PATIENT_PAUSE_US 500
 
-#define THREAD_STACK ((size_t)256 << 10)
+#define THREAD_STACK ((size_t)1 << 20)
 
 enum slot_state {
         SLOT_FREE,
@@ -75,12 +76,14 @@ struct gate {
         bool is_ending;
         bool is_started;
         gate_policy policy;
+        gate_glance glance; /* or NULL */
         void *userdata;
         struct pending pending;
         struct slot *slots; /* N_SLOTS */
         uint64_t next_number;
-        pthread_t reader, decider;
-        unsigned n_threads;
+        pthread_t reader, deciders[N_DECIDERS];
+        unsigned n_deciders;
+        bool has_reader;
         pthread_mutex_t lock; /* slots, trees, counters */
         pthread_cond_t asked;
         struct gate_tree trees[GATE_TREES_MAX];
@@ -143,10 +146,15 @@ static bool ask(struct gate *gate, const struct notice *notice, struct intent in
         return false;
 }
 
+static bool glance(struct gate *gate, int fd) {
+        gate_glance ask_first = __atomic_load_n(&gate->glance, __ATOMIC_ACQUIRE);
+        return ask_first && ask_first(fd, gate->userdata);
+}
+
 static void handle_event(struct gate *gate, const struct notice *notice) {
         if (notice->fd < 0 || !(notice->mask & FAN_OPEN_PERM))
                 return;
-        bool own = is_own_thread(notice->pid);
+        bool own = is_own_thread(notice->pid) || glance(gate, notice->fd);
         struct intent intent = {0};
         if (!own)
                 intent = intent_read(notice->pid);
@@ -192,7 +200,7 @@ static int check_deadlines(struct gate *gate) {
                         continue;
                 }
                 /* Who was not asleep yet when it was asked about, with a decider that never came to look again. */
-                bool is_read = slot->is_early && !intent_read(slot->tid).is_write;
+                bool is_read = (slot->is_early && !intent_read(slot->tid).is_write) || glance(gate, slot->fd);
                 answer(gate, slot->fd, is_read);
                 gate->counters.n_reads += is_read;
                 gate->counters.n_late += !is_read;
@@ -277,16 +285,25 @@ static bool find_path(struct gate *gate, int fd, size_t *ret_index, char **ret_p
 }
 
 /* Without the lock: the policy may take its time. */
-static bool decide(struct gate *gate, const struct slot *slot) {
+static bool decide(struct gate *gate, struct slot *slot) {
         _cleanup_(freep) char *path = NULL;
         struct gate_request request = {.pid = process_of_thread(slot->tid),
                                        .tree = SIZE_MAX,
                                        .is_create = slot->is_create,
-                                       .is_certain = slot->is_certain};
+                                       .is_certain = slot->is_certain,
+                                       .fd = slot->fd,
+                                       .question = slot};
         if (slot->fd >= 0 && !find_path(gate, slot->fd, &request.tree, &path))
                 return true;
         request.path = path;
         return gate->policy(&request, gate->userdata);
+}
+
+void gate_wait_longer(struct gate *gate, const struct gate_request *request, uint64_t for_ns) {
+        struct slot *slot = request->question;
+        pthread_mutex_lock(&gate->lock);
+        slot->asked_ns = clock_monotonic_ns(&clock_system) + for_ns - GATE_DEADLINE_NS;
+        pthread_mutex_unlock(&gate->lock);
 }
 
 static struct slot *oldest_question(struct gate *gate) {
@@ -389,11 +406,14 @@ static int start_threads(struct gate *gate) {
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
         pthread_attr_setstacksize(&attributes, THREAD_STACK);
-        int r = pthread_create(&gate->decider, &attributes, run_decider, gate);
-        gate->n_threads += r == 0;
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < N_DECIDERS; i++) {
+                r = pthread_create(&gate->deciders[i], &attributes, run_decider, gate);
+                gate->n_deciders += r == 0;
+        }
         if (r == 0) {
                 r = pthread_create(&gate->reader, &attributes, run_reader, gate);
-                gate->n_threads += r == 0;
+                gate->has_reader = r == 0;
         }
         pthread_attr_destroy(&attributes);
         return -r;
@@ -428,8 +448,12 @@ void gate_start(struct gate *gate) {
         gate->is_started = true;
         for (size_t i = 0; i < N_SLOTS; i++)
                 gate->slots[i].asked_ns = clock_monotonic_ns(&clock_system);
-        pthread_cond_signal(&gate->asked);
+        pthread_cond_broadcast(&gate->asked);
         pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_on_glance(struct gate *gate, gate_glance ask_first) {
+        __atomic_store_n(&gate->glance, ask_first, __ATOMIC_RELEASE);
 }
 
 /* What is still asked is denied: the process ends, and its successor would not know the paths. */
@@ -439,9 +463,9 @@ static void end_threads(struct gate *gate) {
         pthread_cond_broadcast(&gate->asked);
         pthread_mutex_unlock(&gate->lock);
         eventfd_write(gate->wake_fd, 1);
-        if (gate->n_threads > 0)
-                pthread_join(gate->decider, NULL);
-        if (gate->n_threads > 1)
+        for (size_t i = 0; i < gate->n_deciders; i++)
+                pthread_join(gate->deciders[i], NULL);
+        if (gate->has_reader)
                 pthread_join(gate->reader, NULL);
         for (size_t i = 0; gate->slots && i < N_SLOTS; i++)
                 if (gate->slots[i].state == SLOT_ASKED) {

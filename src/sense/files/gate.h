@@ -1,5 +1,6 @@
 /*
- * The gate of a tree that answers `refuse`: a write is denied before it happens.
+ * The gate of a tree that answers `refuse`, where a write is denied before it happens, and of a shield, where it waits
+ * until the content at hand is kept.
  *
  * A second fanotify group (FAN_CLASS_CONTENT) with a mark FAN_OPEN_PERM on every directory of the tree makes
  * each open of a file wait for an answer. The event has no open flags, so they are read from
@@ -39,14 +40,22 @@ struct gate_request {
         pid_t pid;
         bool is_create;  /* O_CREAT: an empty file may be there now that was not before */
         bool is_certain; /* false: a write is only supposed */
+        int fd;          /* what is being opened, for reading; -1 with path NULL. Borrowed */
+        void *question;  /* for gate_wait_longer() */
 };
 
 /*
- * Asked in a thread of the gate's own whether a write may happen. While it runs, the open waits: answer soon.
+ * Asked in threads of the gate's own whether a write may happen. While it runs, the open waits: answer soon.
  * Opens by this process are let through by another thread and never get here, so that the policy may
  * wait for a lock that is held during one.
  */
 typedef bool (*gate_policy)(const struct gate_request *request, void *userdata);
+
+/*
+ * Asked first, of every open and in the thread that reads events, so by tables alone: may it happen whatever
+ * it is meant for? Asked again at a question's deadline.
+ */
+typedef bool (*gate_glance)(int fd, void *userdata);
 
 struct gate;
 
@@ -60,6 +69,13 @@ int gate_group_open(void);
  */
 int gate_new(int group_fd, int pending_fd, gate_policy policy, void *userdata, struct gate **ret_gate);
 void gate_start(struct gate *gate);
+
+/* Before gate_start(); NULL: nobody is asked first. */
+void gate_on_glance(struct gate *gate, gate_glance ask_first);
+
+/* For the policy, about its question: its deadline is that much away from now. */
+void gate_wait_longer(struct gate *gate, const struct gate_request *request, uint64_t for_ns);
+
 struct gate *gate_free(struct gate *gate);
 DEFINE_CLEANUP(struct gate *, gate_free);
 
