@@ -113,10 +113,21 @@ const struct command cli_commands[] = {
             "back. "
             "For a path (with a '/' in it): what stands there now becomes the approved state."),
          NULL},
-        {"resume", cli_resume, NEED_GUARD, 0, 1, false, N_("[ID | PID]"), N_("let a held process go on"),
-         N_("A process that kept altering a file that was put back is held, not killed. Without an argument "
-            "all held "
-            "processes go on. It stays held when hinomi ends, and the next start knows it."),
+        {"held", cli_held, NEED_GUARD, 0, 0, false, "", N_("which processes are held, and why"),
+         N_("A process that kept altering a file that was put back is held (stopped, not killed), so that it "
+            "can be looked at. `resume` lets it go on, `kill` ends it; it stays held when hinomi ends, and "
+            "the "
+            "next start knows it."),
+         NULL},
+        {"resume", cli_resume, NEED_GUARD, 0, 1, false, N_("[ID]"), N_("let a held process go on"),
+         N_("ID as `hinomi held` prints it, or that of a finding. Without an argument all held processes go "
+            "on. Exit status 1 when nothing is held under that ID."),
+         NULL},
+        {"kill", cli_kill, NEED_GUARD, 1, 1, false, N_("ID"), N_("end a held process and all it started"),
+         N_("ID as `hinomi held` prints it, or that of a finding. Also what has left its session or lost its "
+            "parent is ended, and hinomi looks that no thread is left; init, hinomi and the machine's "
+            "services "
+            "are spared. Exit status 1 when nothing is held under that ID, or anything of it still runs."),
          NULL},
         {"ledger", cli_ledger, NEED_STATE, 1, 2, false,
          N_("verify [DIRECTORY] | prove INDEX | prove --check FILE | export [DIRECTORY]"),

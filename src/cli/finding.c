@@ -257,9 +257,13 @@ static const char *action_label(const char *name) {
         static const struct {
                 const char *name, *label;
         } labels[] = {
-                {"restore", N_("put back")}, {"hold", N_("process held")},
-                {"refuse", N_("refused")},   {"quarantine", N_("kept as evidence")},
-                {"approve", N_("approved")}, {"resume", N_("process let go on")},
+                {"restore", N_("put back")},
+                {"hold", N_("process held")},
+                {"kill", N_("process killed")},
+                {"refuse", N_("refused")},
+                {"quarantine", N_("kept as evidence")},
+                {"approve", N_("approved")},
+                {"resume", N_("process let go on")},
                 {"remove", N_("removed")},
         };
         for (size_t i = 0; i < ARRAY_SIZE(labels); i++)

@@ -1,4 +1,4 @@
-/* `hinomi restore`, `approve` and `resume`: what is done to files and processes, line by line. */
+/* `hinomi restore`, `approve`, `resume` and `kill`: what is done to files and processes, line by line. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +26,7 @@ static const char *result_label(const char *result, bool dry_run) {
                 {"approved", N_("approved"), N_("approved")},
                 {"changed", N_("changed since; left alone"), N_("changed since; left alone")},
                 {"resumed", N_("goes on"), N_("goes on")},
+                {"killed", N_("killed"), N_("killed")},
                 {"gone", N_("has ended already"), N_("has ended already")},
         };
         for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
@@ -155,4 +156,8 @@ int cli_resume(const struct cli *cli) {
         if (status == EXIT_DONE && !cli->json && !results.n_done && !results.n_same)
                 puts(_("No process is held."));
         return status;
+}
+
+int cli_kill(const struct cli *cli) {
+        return restore_ask(cli, json_pack("{s:s,s:s}", "request", "kill", "id", cli->arguments[0]));
 }

@@ -45,7 +45,7 @@ enum protocol_answerer {
  *             "evidence_bytes","complete_since":ms (past states; 0: all),"full":bool},
  *             "ledger":{"size","checkpoint"(time of the newest)},
  *             "findings":{"Critical":N,"High":N,"Medium":N,"Low":N,"Informational":N} of the last 24 h,
- *             "held":[{"pid","command","finding"}], "dropped":{"counter name":N}}
+ *             "held":[as "held" says], "dropped":{"counter name":N}}
  *           End status 0: all that is promised is in force; 1: not.
  * doctor    One line a check: {"check":"fanotify.names","state":"ok|warn|fail","subject":"/srv/shop"?,
  *             "title":"msgid","detail":"free text"?,"fix":"msgid"?}. End status 1 when any failed.
@@ -77,8 +77,11 @@ enum protocol_answerer {
  *           where it was undone, it is put back from the vault ("restored") and approved; where
  *           something else stands there since: "changed", nothing is done, end status 1.
  *           Lines: {"path","result":"approved|restored|changed|failed","detail"?}.
- * resume    id: finding uid or prefix, or a pid in decimal; absent: all that are held.
- *           Lines: {"pid","command_line","result":"resumed|gone|failed"}.
+ * held      Lines: {"id","pid","command","executable","tree","finding","since"}; none when nothing is held.
+ * resume    id: as "held" says it, or a finding's uid or its first 8 characters and more; absent: all that are held.
+ *           Lines: {"pid","command_line","result":"resumed|gone|failed"}. End status 1 when any failed or none is held.
+ * kill      id: as for resume, one of them required. What is held ends, and with it all that it started.
+ *           Lines: {"pid","command_line","n_killed","n_left","result":"killed|gone|failed"}. End status as resume.
  * drill-record   report: JSON text of at most 16 KiB; becomes the entry {"kind":"drill","drill":{…}}.
  *           One line: {"sequence":N}.
  */
@@ -94,7 +97,9 @@ enum protocol_answerer {
         R("release-end", ANSWER_SENTRY, "name:s command_status:i")                                           \
         R("releases", ANSWER_ENGINE, "limit:i")                                                              \
         R("approve", ANSWER_SENTRY, "paths:a finding:s")                                                     \
+        R("held", ANSWER_SENTRY, "")                                                                         \
         R("resume", ANSWER_SENTRY, "id:s")                                                                   \
+        R("kill", ANSWER_SENTRY, "id:s!")                                                                    \
         R("drill-record", ANSWER_ENGINE, "report:s!")
 
 struct protocol_request {

@@ -3,7 +3,7 @@
  * when the guard ends, so that neither a crash nor an upgrade lets a re-infecting process go on. Who ends the guard is
  * told how to let it go.
  *
- *   STATE/vault/held.json   format, boot, held: [{pid, start_ns, finding, command}]
+ *   STATE/vault/held.json   format, boot, held: [{pid, start_ns, since_ns, finding, command, executable, tree}]
  *
  * Written before the process is stopped; read back, each is checked: pid, start time, and that it stands.
  */
@@ -18,15 +18,19 @@
 #include "cli/output.h"
 #include "event/json.h"
 #include "respond/hold/hold.h"
+#include "respond/stop.h"
 #include "roles/sentry/sentry.h"
 
 #define FILE_NAME      "vault/held.json"
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 #define HOLD_WAIT_MS   200
+#define FINDING_PREFIX 8 /* characters of a finding's uid that name it, as `hinomi show` has it */
 
 static json_t *held_encode(const struct held *held) {
-        return json_pack("{s:i,s:I,s:s,s:o}", "pid", (int)held->pid, "start_ns", (json_int_t)held->start_ns,
-                         "finding", held->finding, "command", json_bytes(held->command));
+        return json_pack("{s:i,s:I,s:I,s:s,s:o,s:o,s:o}", "pid", (int)held->pid, "start_ns",
+                         (json_int_t)held->start_ns, "since_ns", (json_int_t)held->since_ns, "finding",
+                         held->finding, "command", json_bytes(held->command), "executable",
+                         json_bytes(held->executable), "tree", json_bytes(held->tree));
 }
 
 static int save(struct sentry *sentry) {
@@ -55,11 +59,14 @@ static bool held_decode(const json_t *object, struct held *held) {
         *held = (struct held){
                 .pid = (pid_t)json_get_integer(object, "pid", 0),
                 .start_ns = (uint64_t)json_get_integer(object, "start_ns", 0),
+                .since_ns = (uint64_t)json_get_integer(object, "since_ns", 0),
         };
         if (held->pid <= 1 || !held->start_ns || hold_is_held(held->pid, held->start_ns) != 1)
                 return false;
         snprintf(held->finding, sizeof(held->finding), "%s", finding ?: "");
         held->command = raw_text(json_get_string(object, "command"));
+        held->executable = raw_text(json_get_string(object, "executable"));
+        held->tree = raw_text(json_get_string(object, "tree"));
         return true;
 }
 
@@ -85,6 +92,8 @@ void held_load(struct sentry *sentry) {
 
 static void forget(struct held *held) {
         free(held->command);
+        free(held->executable);
+        free(held->tree);
         *held = (struct held){0};
 }
 
@@ -101,15 +110,27 @@ static struct held *place_for(struct sentry *sentry, pid_t pid) {
         return place;
 }
 
-int held_add(struct sentry *sentry, pid_t pid, uint64_t start_ns, const char *command, const char *finding) {
-        struct held *place = place_for(sentry, pid);
+static char *copy_of(const char *text) {
+        return text ? strdup(text) : NULL;
+}
+
+int held_add(struct sentry *sentry, const struct process *process, const struct tree *tree,
+             const char *finding) {
+        struct held *place = place_for(sentry, process->pid);
         if (!place)
                 return -ENOSPC;
         forget(place);
-        *place = (struct held){pid, start_ns, "", command ? strdup(command) : NULL};
+        *place = (struct held){
+                .pid = process->pid,
+                .start_ns = process->start_ns,
+                .since_ns = clock_wall_ns(&clock_system),
+                .command = copy_of(process->command_line),
+                .executable = copy_of(process->executable),
+                .tree = copy_of(tree->config->path),
+        };
         snprintf(place->finding, sizeof(place->finding), "%s", finding);
         (void)save(sentry); /* on a full disk it is known as long as this sentry lives */
-        int r = hold_process(pid, start_ns, HOLD_WAIT_MS);
+        int r = hold_process(process->pid, process->start_ns, HOLD_WAIT_MS);
         if (r != HOLD_DONE && r != HOLD_UNVERIFIED) {
                 forget(place);
                 (void)save(sentry);
@@ -117,40 +138,112 @@ int held_add(struct sentry *sentry, pid_t pid, uint64_t start_ns, const char *co
         return r;
 }
 
+static json_t *describe(const struct held *held) {
+        char id[16];
+        snprintf(id, sizeof(id), "%d", (int)held->pid);
+        return json_pack("{s:s,s:i,s:o,s:o,s:o,s:s,s:o}", "id", id, "pid", (int)held->pid, "command",
+                         json_bytes(held->command), "executable", json_bytes(held->executable), "tree",
+                         json_bytes(held->tree), "finding", held->finding, "since",
+                         held->since_ns ? json_time(held->since_ns) : json_null());
+}
+
 json_t *held_describe(struct sentry *sentry) {
         json_t *list = json_array();
         for (size_t i = 0; i < HELD_MAX; i++) {
                 struct held *held = &sentry->held[i];
                 if (held->pid && hold_is_held(held->pid, held->start_ns) == 1)
-                        json_array_append_new(list,
-                                              json_pack("{s:i,s:o,s:s}", "pid", (int)held->pid, "command",
-                                                        json_bytes(held->command), "finding", held->finding));
+                        json_array_append_new(list, describe(held));
         }
         return list;
 }
 
-size_t held_resume(struct sentry *sentry, const char *id, held_resumed resumed, void *userdata) {
-        size_t n = 0;
+static bool is_named(const struct held *held, const char *id) {
+        char pid[16];
+        snprintf(pid, sizeof(pid), "%d", (int)held->pid);
+        return held->pid && (!id || !strcmp(id, pid) ||
+                             (strlen(id) >= FINDING_PREFIX && !strncmp(id, held->finding, strlen(id))));
+}
+
+/* What was done to one: "resumed", "killed", "gone", "failed". `line` gets more members. */
+typedef const char *(*held_act)(struct sentry *sentry, const struct held *held, json_t *line);
+
+static const char *let_go(struct sentry *sentry, const struct held *held, json_t *line) {
+        (void)line;
+        char pid[16];
+        snprintf(pid, sizeof(pid), "%d", (int)held->pid);
+        int r = hold_resume(held->pid, held->start_ns, HOLD_WAIT_MS);
+        report_action(sentry, held->finding, "resume", NULL, r == HOLD_DONE, r == HOLD_DONE, NULL, pid);
+        return r == HOLD_GONE || r == -ESRCH ? "gone" : r == HOLD_DONE ? "resumed" : "failed";
+}
+
+struct lineage {
+        struct sentry *sentry;
+        const struct held *root;
+};
+
+static bool is_of_lineage(pid_t pid, void *userdata) {
+        const struct lineage *lineage = userdata;
+        return process_table_descends(lineage->sentry->processes, pid, lineage->root->pid,
+                                      lineage->root->start_ns);
+}
+
+/* With what it started: that would go on without it. */
+static const char *end_tree(struct sentry *sentry, const struct held *held, json_t *line) {
+        struct lineage lineage = {sentry, held};
+        struct stop_request request = {.root = held->pid,
+                                       .start_ns = held->start_ns,
+                                       .belongs = is_of_lineage,
+                                       .userdata = &lineage,
+                                       .by_hand = true};
+        struct stop_result result = {0};
+        char detail[160];
+        int r = stop_tree(&request, &result);
+        bool is_done = r == 0 && result.verified;
+        json_object_set_new(line, "n_killed", json_integer((json_int_t)result.n_killed));
+        json_object_set_new(line, "n_left", json_integer((json_int_t)result.n_left));
+        snprintf(detail, sizeof(detail), "pid %d: %zu killed, %zu left, %zu spared%s%s", (int)held->pid,
+                 result.n_killed, result.n_left, result.n_spared, r < 0 ? ": " : "",
+                 r < 0 ? strerror(-r) : "");
+        report_action(sentry, held->finding, "kill", NULL, is_done, is_done, NULL, detail);
+        return !is_done ? "failed" : result.n_killed ? "killed" : "gone";
+}
+
+static size_t act_on(struct sentry *sentry, const char *id, held_act act, held_line line, void *userdata,
+                     size_t *ret_n_failed) {
+        size_t n = 0, n_failed = 0;
         for (size_t i = 0; i < HELD_MAX; i++) {
                 struct held *held = &sentry->held[i];
-                char pid[16];
-                snprintf(pid, sizeof(pid), "%d", (int)held->pid);
-                if (!held->pid || (id && strcmp(id, pid) && strncmp(id, held->finding, strlen(id))))
+                if (!is_named(held, id))
                         continue;
-                int r = hold_resume(held->pid, held->start_ns, HOLD_WAIT_MS);
-                const char *result = r == HOLD_GONE || r == -ESRCH ? "gone"
-                                     : r == HOLD_DONE              ? "resumed"
-                                                                   : "failed";
-                if (resumed)
-                        resumed(sentry, held->pid, held->command, result, userdata);
-                report_action(sentry, held->finding, "resume", NULL, r == HOLD_DONE, r == HOLD_DONE, NULL,
-                              pid);
-                forget(held);
+                json_t *answer = json_pack("{s:i,s:o}", "pid", (int)held->pid, "command_line",
+                                           json_bytes(held->command));
+                const char *result = act(sentry, held, answer);
+                bool is_failed = !strcmp(result, "failed");
+                json_object_set_new(answer, "result", json_string(result));
+                if (line)
+                        line(sentry, answer, userdata);
+                else
+                        json_decref(answer);
                 n++;
+                n_failed += is_failed;
+                if (!is_failed || hold_is_held(held->pid, held->start_ns) != 1)
+                        forget(held);
         }
         if (n)
                 (void)save(sentry);
+        if (ret_n_failed)
+                *ret_n_failed = n_failed;
         return n;
+}
+
+size_t held_resume(struct sentry *sentry, const char *id, held_line line, void *userdata,
+                   size_t *ret_n_failed) {
+        return act_on(sentry, id, let_go, line, userdata, ret_n_failed);
+}
+
+size_t held_kill(struct sentry *sentry, const char *id, held_line line, void *userdata,
+                 size_t *ret_n_failed) {
+        return act_on(sentry, id, end_tree, line, userdata, ret_n_failed);
 }
 
 void held_close(struct sentry *sentry) {

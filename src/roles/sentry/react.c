@@ -16,7 +16,8 @@ static bool responds(const struct tree *tree) {
         return tree->config->respond == RESPOND_RESTORE || tree->config->respond == RESPOND_REFUSE;
 }
 
-static void hold_reinfector(struct sentry *sentry, const struct change *change, const char *finding) {
+static void hold_reinfector(struct sentry *sentry, const struct tree *tree, const struct change *change,
+                            const char *finding) {
         struct loop_choice choice;
         enum loop_verdict loop =
                 loop_note(sentry->loop, change->path, change->actor, loop_clock_ns(), &choice);
@@ -28,7 +29,7 @@ static void hold_reinfector(struct sentry *sentry, const struct change *change, 
         }
         const struct process *process = &change->actor->processes[choice.ancestor];
         char undo[64], detail[512];
-        int r = held_add(sentry, choice.pid, choice.start_ns, process->command_line, finding);
+        int r = held_add(sentry, process, tree, finding);
         snprintf(undo, sizeof(undo), "hinomi resume %d", (int)choice.pid);
         snprintf(detail, sizeof(detail), "%s: pid %d %s", r < 0 ? strerror(-r) : hold_outcome_name(r),
                  (int)choice.pid, process->executable ?: "");
@@ -140,7 +141,7 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
         if (done && was_needed && !node_exists(&change->before))
                 remove_emptied(sentry, tree, relative, finding);
         if (done && was_needed)
-                hold_reinfector(sentry, change, finding);
+                hold_reinfector(sentry, tree, change, finding);
 }
 
 void react(struct sentry *sentry, struct tree *tree, const struct change *change,

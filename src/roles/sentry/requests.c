@@ -27,11 +27,11 @@ static void answer(struct sentry *sentry, uint64_t id, const char *key, json_t *
                 message_send(sentry->context->peers[ROLE_ENGINE], body, NULL, 0);
 }
 
-static void answer_line(struct sentry *sentry, uint64_t id, json_t *line) {
+void answer_line(struct sentry *sentry, uint64_t id, json_t *line) {
         answer(sentry, id, "line", line);
 }
 
-static void answer_end(struct sentry *sentry, uint64_t id, int status, const char *error) {
+void answer_end(struct sentry *sentry, uint64_t id, int status, const char *error) {
         json_t *end = json_pack("{s:i}", "status", status);
         if (error)
                 json_object_set_new(end, "error", json_string(error));
@@ -562,7 +562,7 @@ static void request_approve(struct sentry *sentry, uint64_t id, const json_t *re
         json_t *value;
         if (job.finding) {
                 observed_list(sentry->observed, job.finding, 0, approve_recorded, &job);
-                held_resume(sentry, job.finding, NULL, NULL);
+                held_resume(sentry, job.finding, NULL, NULL, NULL);
         }
         json_array_foreach (json_object_get(request, "paths"), i, value) {
                 _cleanup_(freep) char *path = take_path(value);
@@ -773,19 +773,38 @@ struct list_job {
 
 /* ---- the rest ---- */
 
-static void resumed(struct sentry *sentry, pid_t pid, const char *command, const char *result,
-                    void *userdata) {
-        struct list_job *job = userdata;
-        answer_line(sentry, job->id,
-                    json_pack("{s:i,s:o,s:s}", "pid", (int)pid, "command_line", json_bytes(command), "result",
-                              result));
+static void say_line(struct sentry *sentry, json_t *line, void *userdata) {
+        const struct list_job *job = userdata;
+        answer_line(sentry, job->id, line);
+}
+
+static void end_held(struct sentry *sentry, uint64_t id, size_t n, size_t n_failed) {
+        answer_end(sentry, id, n && !n_failed ? 0 : 1, n ? NULL : N_("nothing is held"));
+}
+
+static void request_held(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
+        (void)request, (void)client;
+        size_t i;
+        json_t *held;
+        json_auto_t *list = held_describe(sentry);
+        json_array_foreach (list, i, held)
+                answer_line(sentry, id, json_incref(held));
+        answer_end(sentry, id, 0, NULL);
 }
 
 static void request_resume(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
         (void)client;
         struct list_job job = {sentry, id};
-        size_t n = held_resume(sentry, json_get_string(request, "id"), resumed, &job);
-        answer_end(sentry, id, n ? 0 : 1, n ? NULL : N_("nothing is held"));
+        size_t n_failed, n = held_resume(sentry, json_get_string(request, "id"), say_line, &job, &n_failed);
+        end_held(sentry, id, n, n_failed);
+}
+
+static void request_kill(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
+        (void)client;
+        struct list_job job = {sentry, id};
+        size_t n_failed,
+                n = held_kill(sentry, json_get_string(request, "id") ?: "", say_line, &job, &n_failed);
+        end_held(sentry, id, n, n_failed);
 }
 
 static void request_state(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
@@ -805,7 +824,9 @@ void requests_ask(struct sentry *sentry, const json_t *message) {
                 {"approve", request_approve},
                 {"release-begin", request_release_begin},
                 {"release-end", request_release_end},
+                {"held", request_held},
                 {"resume", request_resume},
+                {"kill", request_kill},
         };
         uint64_t id = (uint64_t)json_get_integer(message, "id", 0);
         const json_t *request = json_object_get(message, "request");

@@ -71,8 +71,10 @@ struct tree {
 struct held {
         pid_t pid; /* 0: free */
         uint64_t start_ns;
+        uint64_t since_ns; /* wall clock */
         char finding[32];
-        char *command;
+        char *command, *executable;
+        char *tree; /* path of the tree it worked on */
 };
 
 #define RESTORED_MAX 256
@@ -289,11 +291,18 @@ bool react_restored_lately(const struct sentry *sentry, const struct tree *tree,
 /* held.c: processes that are held */
 void held_load(struct sentry *sentry);
 /* Holds a process. enum hold_outcome, or a negative errno (-ENOSPC: HELD_MAX are held). */
-int held_add(struct sentry *sentry, pid_t pid, uint64_t start_ns, const char *command, const char *finding);
-/* Lets go of what is held: by finding uid, by pid in decimal, or (NULL) all. Returns how many there were. */
-typedef void (*held_resumed)(struct sentry *sentry, pid_t pid, const char *command, const char *result,
-                             void *userdata);
-size_t held_resume(struct sentry *sentry, const char *id, held_resumed resumed, void *userdata);
+int held_add(struct sentry *sentry, const struct process *process, const struct tree *tree,
+             const char *finding);
+/*
+ * What is held goes on, or is ended with all it started: by its id (the pid in decimal), by the uid of the finding or
+ * its first characters, or (NULL) all. Each is recorded, and told of by a line of the protocol's. Returns how many
+ * there were; `ret_n_failed` (may be NULL): of how many it could not be done.
+ */
+typedef void (*held_line)(struct sentry *sentry, json_t *line, void *userdata); /* takes the line; or NULL */
+size_t held_resume(struct sentry *sentry, const char *id, held_line line, void *userdata,
+                   size_t *ret_n_failed);
+size_t held_kill(struct sentry *sentry, const char *id, held_line line, void *userdata, size_t *ret_n_failed);
+/* An array of what stands held now, each as in the answer to "held". */
 json_t *held_describe(struct sentry *sentry);
 /* At the end of the guard: says what stays held, and how to let it go. */
 void held_close(struct sentry *sentry);
@@ -309,6 +318,9 @@ void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
 /* requests.c */
 void requests_ask(struct sentry *sentry, const json_t *message);
 void requests_hangup(struct sentry *sentry, pid_t pid);
+/* A line of the answer to a question (takes it), and its end; `error` is a msgid or NULL. */
+void answer_line(struct sentry *sentry, uint64_t id, json_t *line);
+void answer_end(struct sentry *sentry, uint64_t id, int status, const char *error);
 void releases_tick(struct sentry *sentry);
 
 /* keep.c: the vault within its size and its times */
