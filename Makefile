@@ -10,7 +10,7 @@ BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-LIBRARIES := libsystemd libcrypto sqlite3 libzstd jansson libfyaml yara libseccomp libcap-ng
+LIBRARIES := libsystemd libcrypto sqlite3 libzstd zlib liblzma jansson libfyaml yara libseccomp libcap-ng
 
 SOURCES := $(filter-out %-test.c,$(shell find src -name '*.c' | LC_ALL=C sort))
 TESTS := $(shell find src -name '*-test.c' | LC_ALL=C sort)
@@ -23,7 +23,7 @@ OPTIMISE ?= -O2 -g
 COMPILE := $(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -D_GNU_SOURCE \
 	$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) $(CFLAGS)
 LINK := $(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
-LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm -lpthread
+LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lbz2 -lm -lpthread
 
 .PHONY: all help clean watch
 all: $(BUILD)/hinomi

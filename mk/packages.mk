@@ -1,5 +1,5 @@
 # Debian packages. `build` is what `make` and the binary need; `test` is what the tests start or call.
-BUILD_PACKAGES := gcc libc6-dev pkg-config gettext libsystemd-dev libssl-dev libsqlite3-dev libzstd-dev \
+BUILD_PACKAGES := gcc libc6-dev pkg-config gettext libsystemd-dev libssl-dev libsqlite3-dev libzstd-dev zlib1g-dev liblzma-dev libbz2-dev \
 	libjansson-dev libfyaml-dev libyara-dev libseccomp-dev libcap-ng-dev uthash-dev
 TEST_PACKAGES := libcmocka-dev python3 python3-pytest clang libclang-rt-14-dev clang-format-14 cppcheck \
 	shellcheck systemd nginx-light php-fpm php-mysql php-gd wordpress wordpress-theme-twentytwentyone mariadb-server curl acl attr aide \

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -116,12 +117,55 @@ static void large_files_are_bounded(void **state) {
         json_decref(reply);
 }
 
+/* Any bytes but the text's own; the same at every run. */
+static void scramble(unsigned char *data, size_t size) {
+        uint64_t state = 88172645463325252u;
+        for (size_t i = 0; i < size; i++) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                data[i] ^= (unsigned char)(state >> 32);
+        }
+}
+
+static json_int_t compare_text(struct assayer *assayer, size_t size, bool is_encrypted) {
+        char *text = malloc(size);
+        assert_non_null(text);
+        for (size_t i = 0; i < size; i++)
+                text[i] = "the quick brown fox jumps over the lazy dog\n"[i * 31 / 7 % 44];
+        int before = file_of(text, size);
+        if (is_encrypted)
+                scramble((unsigned char *)text, size);
+        else
+                memcpy(text + size / 2, "an edit", 7);
+        int fds[] = {file_of(text, size), before};
+        free(text);
+        json_t *reply = ask(
+                assayer, json_pack("{s:s,s:i,s:s,s:b}", "type", "compare", "id", 1, "name", "a", "before", 1),
+                fds, 2);
+        assert_string_equal(json_get_string(reply, "type"), "compared");
+        json_int_t suspicion = json_get_integer(json_object_get(reply, "signs"), "suspicion", -1);
+        json_decref(reply);
+        return suspicion;
+}
+
+static void compares(void **state) {
+        assert_in_range(compare_text(*state, 20000, true), 70, 100);
+        assert_int_equal(compare_text(*state, 20000, false), 0);
+        assert_in_range(compare_text(*state, (size_t)40 << 20, true), 70, 100);
+        assert_int_equal(compare_text(*state, (size_t)40 << 20, false), 0);
+        json_t *reply = ask(*state, json_pack("{s:s,s:i}", "type", "compare", "id", 2), NULL, 0);
+        assert_non_null(json_get_string(reply, "error"));
+        json_decref(reply);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(says_ready),
                 cmocka_unit_test(assays),
                 cmocka_unit_test(asks_without_file_get_an_error),
                 cmocka_unit_test(large_files_are_bounded),
+                cmocka_unit_test(compares),
         };
         return cmocka_run_group_tests(tests, start, stop);
 }

@@ -7,8 +7,10 @@
  *     → {"type":"assayed","id","digest","content":{…}} or {"type":"assayed","id","error":"…"}
  *       digest: SHA-256 of what was examined, absent where that was not the whole file
  *   {"type":"hosts","id","name"} + [file] → {"type":"hosts","id","hosts":[…]}
+ *   {"type":"compare","id","before":bool} + [after, before?]
+ *     → {"type":"compared","id","signs":{…}} (detect/ransom/signs.h) or {"type":"compared","id","error":"…"}
  *
- * Limits: CONTENT_BYTES_MAX of each file (past that head and tail, and where PHP begins in between), MEMORY_MAX
+ * Limits: RANSOM_CONTENT_BYTES of each file that is compared; else CONTENT_BYTES_MAX (past that head and tail, and where PHP begins in between), MEMORY_MAX
  * in all.
  */
 #include <grp.h>
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -24,6 +27,7 @@
 #include "base/io.h"
 #include "base/message.h"
 #include "base/sandbox.h"
+#include "detect/ransom/content.h"
 #include "detect/tamper/content.h"
 #include "detect/tamper/media.h"
 #include "event/json.h"
@@ -212,7 +216,7 @@ static int assay(const struct tools *tools, struct message *message, json_t *rep
         return after.size + before.size > TRIM_BYTES;
 }
 
-static int find_hosts(struct message *message, json_t *reply) {
+static int find_hosts(const struct tools *tools _unused_, struct message *message, json_t *reply) {
         const json_t *body = message->body;
         _cleanup_(bytes_deinit) struct bytes file = {0};
         _cleanup_(fd_closep) int fd = message_take_fd(message, 0);
@@ -224,15 +228,88 @@ static int find_hosts(struct message *message, json_t *reply) {
         return hosts ? file.size > TRIM_BYTES : -ENOMEM;
 }
 
+/* --- lost or not --- */
+
+/* The beginning, and what lies at `places`. */
+static int read_samples(int fd, const uint64_t *places, size_t n_places, struct bytes *ret_bytes,
+                        struct ransom_content *ret_content) {
+        struct stat st;
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return -EBADF;
+        uint64_t whole = (uint64_t)st.st_size;
+        size_t head = whole < RANSOM_HEAD_BYTES ? (size_t)whole : RANSOM_HEAD_BYTES;
+        _cleanup_(bytes_deinit) struct bytes bytes = {
+                .data = malloc(head + n_places * RANSOM_SAMPLE_BYTES + 1)};
+        if (!bytes.data)
+                return -ENOMEM;
+        ssize_t n = io_pread_full(fd, bytes.data, head, 0);
+        if (n < 0)
+                return (int)n;
+        if ((size_t)n < head)
+                whole = (uint64_t)n; /* cut off meanwhile */
+        head = bytes.size = (size_t)n;
+        for (size_t i = 0; i < n_places && whole > head; i++, bytes.size += RANSOM_SAMPLE_BYTES) {
+                n = io_pread_full(fd, bytes.data + bytes.size, RANSOM_SAMPLE_BYTES, places[i]);
+                if (n != (ssize_t)RANSOM_SAMPLE_BYTES)
+                        break;
+        }
+        *ret_content = (struct ransom_content){{bytes.data, bytes.size}, head, whole};
+        ret_bytes->data = STEAL(bytes.data);
+        ret_bytes->size = bytes.size;
+        return 0;
+}
+
+static uint64_t size_of(int fd) {
+        struct stat st;
+        return fd >= 0 && fstat(fd, &st) >= 0 ? (uint64_t)st.st_size : 0;
+}
+
+static int compare(const struct tools *tools _unused_, struct message *message, json_t *reply) {
+        _cleanup_(bytes_deinit) struct bytes after = {0}, before = {0};
+        _cleanup_(fd_closep) int after_fd = message_take_fd(message, 0),
+                                 before_fd = message_take_fd(message, 1);
+        struct ransom_request request = {.has_before =
+                                                 json_is_true(json_object_get(message->body, "before"))};
+        struct ransom_signs signs;
+        uint64_t places[RANSOM_SAMPLES_MAX], size = size_of(after_fd);
+        size_t n_places;
+        if (getrandom(&request.seed, sizeof(request.seed), 0) != sizeof(request.seed))
+                return -errno;
+        if (request.has_before && size_of(before_fd) < size)
+                size = size_of(before_fd);
+        ransom_places(size, request.seed, places, &n_places);
+        int r = read_samples(after_fd, places, n_places, &after, &request.after);
+        if (r >= 0 && request.has_before)
+                r = read_samples(before_fd, places, n_places, &before, &request.before);
+        if (r < 0)
+                return r;
+        ransom_compare(&request, &signs);
+        json_t *json = ransom_signs_encode(&signs);
+        json_object_set_new(reply, "signs", json);
+        return json ? after.size + before.size > TRIM_BYTES : -ENOMEM;
+}
+
+static const struct request {
+        const char *type, *reply;
+        int (*answer)(const struct tools *tools, struct message *message,
+                      json_t *reply); /* > 0: took much memory */
+} requests[] = {
+        {"assay", "assayed", assay},
+        {"hosts", "hosts", find_hosts},
+        {"compare", "compared", compare},
+};
+
 static json_t *answer(const struct tools *tools, struct message *message) {
         const json_t *body = message->body;
         const char *type = json_get_string(body, "type");
-        bool is_hosts = type && !strcmp(type, "hosts");
-        if (!is_hosts && (!type || strcmp(type, "assay")))
+        const struct request *request = NULL;
+        for (size_t i = 0; type && i < ARRAY_SIZE(requests); i++)
+                if (!strcmp(type, requests[i].type))
+                        request = &requests[i];
+        if (!request)
                 return NULL;
-        json_t *reply = json_pack("{s:s,s:O?}", "type", is_hosts ? "hosts" : "assayed", "id",
-                                  json_object_get(body, "id"));
-        int r = is_hosts ? find_hosts(message, reply) : assay(tools, message, reply);
+        json_t *reply = json_pack("{s:s,s:O?}", "type", request->reply, "id", json_object_get(body, "id"));
+        int r = request->answer(tools, message, reply);
         if (r < 0)
                 json_object_set_new(reply, "error", json_string(strerror(-r)));
         if (r != 0)
