@@ -18,7 +18,7 @@ int procfs_decode_stat(const char *text, size_t size, struct procfs_stat *ret_st
         /* The name in parentheses may hold anything, so count from the last one. */
         const char *end = size ? memrchr(text, ')', size) : NULL;
         char fields[1024], state;
-        int parent;
+        int parent, session, terminal;
         unsigned flags;
         unsigned long long ticks;
         size_t rest = end ? size - (size_t)(end + 1 - text) : 0;
@@ -26,11 +26,12 @@ int procfs_decode_stat(const char *text, size_t size, struct procfs_stat *ret_st
                 return -EBADMSG;
         memcpy(fields, end + 1, rest);
         fields[rest] = '\0';
-        if (sscanf(fields, " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                   &state, &parent, &flags, &ticks) != 4 ||
+        if (sscanf(fields, " %c %d %*d %d %d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                   &state, &parent, &session, &terminal, &flags, &ticks) != 6 ||
             parent < 0 || ticks > UINT64_MAX / tick_ns())
                 return -EBADMSG;
-        *ret_stat = (struct procfs_stat){state, parent, flags & KERNEL_THREAD, ticks * tick_ns()};
+        *ret_stat = (struct procfs_stat){state,   parent,  flags & KERNEL_THREAD, ticks * tick_ns(),
+                                         session, terminal};
         return 0;
 }
 

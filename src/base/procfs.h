@@ -14,6 +14,8 @@ struct procfs_stat {
         pid_t parent;
         bool is_kernel_thread;
         uint64_t start_ns;
+        pid_t session;
+        int terminal; /* its controlling terminal; 0: none */
 };
 
 /* The text itself, decoded. 0 or -EBADMSG. Pure. */

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/message.h"
 #include "event/json.h"
+#include "roles/sentry/cases.h"
 #include "roles/sentry/sentry.h"
 #include "roles/sentry/shield.h"
 
@@ -280,6 +281,7 @@ static int open_parts(struct sentry *sentry) {
         r = r < 0 ? r : reports_new(sentry, &sentry->reports);
         r = r < 0 ? r : outbox_new(sentry, &sentry->outbox);
         r = r < 0 ? r : packages_new(sentry, &sentry->packages);
+        r = r < 0 ? r : cases_new(sentry, &sentry->cases);
         r = r < 0 ? r : large_new(sentry, &sentry->large);
         return r < 0 ? r : mailbox_new(sentry, &sentry->mailbox);
 }
@@ -312,6 +314,7 @@ static void close_all(struct sentry *sentry) {
         unfinished_free(sentry->unfinished); /* what is not finished stays for a successor */
         large_free(sentry->large);
         packages_free(sentry->packages);
+        cases_free(sentry->cases);
         outbox_free(sentry->outbox);
         notes_free(sentry->notes);
         reports_free(sentry->reports);

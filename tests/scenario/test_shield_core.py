@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from guard import Guard, poll, remove_tree, scratch_directory
+from guard import CRITICAL, Guard, poll, remove_tree, scratch_directory
 
 SIZES = (0, 7, 5000, 300_000)
 
@@ -164,3 +164,81 @@ def test_a_killed_sentry_loses_nothing(shield, data):
             poll(lambda: kept(shield, path, f"content {i}".encode()), f"the first content of {path.name}")
     shield.done("restore", "--at", at, data)
     assert contents(data) == before
+
+
+ENCRYPT = """
+import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        path = os.path.join(folder, name)
+        size = os.path.getsize(path)
+        f = os.open(path, os.O_RDWR)
+        os.pwrite(f, os.urandom(max(size, 1)), 0)
+        os.close(f)
+        os.rename(path, path + '.locked')
+    with open(os.path.join(folder, 'README_RESTORE.txt'), 'w') as note:
+        note.write('Your files have been encrypted. Pay 1 BTC to get the key. Contact: x@example.onion')
+"""
+
+
+@pytest.fixture
+def papers():
+    """Many files of text, as an office has."""
+    path = scratch_directory("papers")
+    for i in range(300):
+        folder = path / f"folder-{i % 10}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"report-{i}.txt").write_text(f"Report {i}: the figures of the month are as follows.\n" * 60)
+    yield path
+    remove_tree(path)
+
+
+@pytest.fixture
+def office(papers):
+    guard = Guard([{"path": papers, "protect": "shield"}])
+    guard.start()
+    yield guard
+    guard.close()
+
+
+def ransomware(guard):
+    return [f for f in guard.findings() if "ransomware" in f["finding_info"]["types"]]
+
+
+def test_who_encrypts_is_ended_and_everything_comes_back(office, papers):
+    before = contents(papers)
+    outside(ENCRYPT, papers)
+    poll(lambda: contents(papers) == before, "every file to come back", otherwise=office.describe)
+    finding = poll(lambda: ransomware(office), "the finding", otherwise=office.describe)
+    assert len(finding) == 1 and finding[0]["severity_id"] == CRITICAL
+    office.settle()
+    actions = office.actions()
+    assert any(action["name"] == "kill" and action["verified"] for action in actions)
+    assert all(action["verified"] for action in actions if action["name"] == "restore")
+    changed = {e["file"]["path"] for e in finding[0]["evidences"]}
+    print(f"{len(changed)} paths touched before the end")
+    assert contents(papers) == before
+    path = papers / "folder-0/report-0.txt"
+    path.write_text("a word of my own\n")
+    office.settle()
+    office.run("restore", "--finding", finding[0]["finding_info"]["uid"])
+    assert path.read_text() in ("a word of my own\n", before["folder-0/report-0.txt"].decode())
+
+
+def test_ordinary_writers_are_left_alone(office, papers):
+    script = "import os, sys\n" + "".join(
+        (
+            "for f, _, names in os.walk(sys.argv[1]):\n    for n in names:\n        p = os.path.join(f, n)\n",
+            "        t = open(p).read().replace('month', 'year')\n        open(p, 'w').write(t)\n",
+        )
+    )
+    result = outside(script, papers)
+    assert result.returncode == 0, result.stderr
+    result = subprocess.run(
+        ["setsid", "timeout", "60", "gzip", "-r", papers], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    script = "import os, sys\nfor f, _, ns in os.walk(sys.argv[1]):\n    for n in ns:\n        os.rename(f + '/' + n, f + '/old-' + n)\n"
+    assert outside(script, papers).returncode == 0
+    office.settle()
+    assert ransomware(office) == []

@@ -16,6 +16,7 @@
 #include "base/i18n.h"
 #include "base/message.h"
 #include "event/json.h"
+#include "roles/sentry/cases.h"
 #include "roles/sentry/sentry.h"
 #include "sense/files/walk.h"
 
@@ -46,6 +47,7 @@ struct inspection {
         json_t *content; /* the answer, while it waits for hosts */
         unsigned n_attempts;
         bool from_vault;           /* the content is in the vault, not in the tree */
+        bool is_compare;           /* answered with signs, not with indicators */
         bool is_unsure;            /* what stands there now may be another content */
         inspect_answered answered; /* NULL: judge */
         void *userdata;
@@ -196,7 +198,7 @@ static int after_fd(struct sentry *sentry, struct inspection *inspection) {
                 return kept_fd(sentry, &change->after);
         int fd = tree_open_file(inspection->tree, tree_relative(inspection->tree, change->path),
                                 O_RDONLY | O_NONBLOCK | O_NOCTTY);
-        if (fd >= 0 || inspection->answered)
+        if (fd >= 0 || (inspection->answered && !inspection->is_compare))
                 return fd;
         int kept = kept_fd(sentry, &change->after);
         inspection->is_unsure = kept >= 0;
@@ -305,12 +307,18 @@ static int send_inspection(struct sentry *sentry, struct inspection *inspection)
                 return after == -EAGAIN ? -EBUSY : after;
         _cleanup_(fd_closep) int before = kept_fd(sentry, &inspection->change->before);
         const char *name = strrchr(inspection->change->path, '/') + 1;
+        int fds[2] = {after, before};
+        if (inspection->is_compare) {
+                json_auto_t *compare =
+                        json_pack("{s:s,s:I,s:o,s:b}", "type", "compare", "id", (json_int_t)inspection->id,
+                                  "name", json_bytes(name), "before", before >= 0);
+                return message_send(sentry->context->peers[ROLE_ASSAYER], compare, fds, before >= 0 ? 2 : 1);
+        }
         json_auto_t *body = json_pack("{s:s,s:I,s:o,s:s,s:b,s:b}", "type", "assay", "id",
                                       (json_int_t)inspection->id, "name", json_bytes(name), "zone",
                                       zone_name(inspection->change->zone), "before", before >= 0, "want_diff",
                                       may_be_quoted(inspection->change) &&
                                               (before >= 0 || !node_exists(&inspection->change->before)));
-        int fds[2] = {after, before};
         return message_send(sentry->context->peers[ROLE_ASSAYER], body, fds, before >= 0 ? 2 : 1);
 }
 
@@ -470,6 +478,7 @@ int inspect_change(struct sentry *sentry, struct tree *tree, struct change *chan
         /* What anybody does there is a version. */
         if (tree->config->protect == PROTECT_SHIELD && change->zone != ZONE_IGNORED) {
                 accept(sentry, tree, change, 0);
+                cases_note(sentry, tree, change);
                 change_free(change);
                 return 0;
         }
@@ -498,6 +507,22 @@ int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change,
                                       });
         answered(sentry, tree, change, NULL, userdata);
         return 0;
+}
+
+int inspect_compare(struct sentry *sentry, struct tree *tree, const struct change *change,
+                    const struct node *before, inspect_answered answered, void *userdata) {
+        _cleanup_(change_freep) struct change *copy = change_new();
+        if (!copy || !(copy->path = strdup(change->path)) || node_copy(before, &copy->before) < 0 ||
+            node_copy(&change->after, &copy->after) < 0)
+                return -ENOMEM;
+        copy->how = change->how;
+        copy->zone = change->zone;
+        copy->time_ns = change->time_ns;
+        return submit(sentry, &(struct inspection){.tree = tree,
+                                                   .change = STEAL(copy),
+                                                   .is_compare = true,
+                                                   .answered = answered,
+                                                   .userdata = userdata});
 }
 
 static const struct release *release_under(struct sentry *sentry, const struct observation *observation) {
@@ -754,6 +779,13 @@ void inspect_answer(struct sentry *sentry, const json_t *message) {
         uint64_t id = (uint64_t)json_get_integer(message, "id", 0);
         if (type && !strcmp(type, "hosts") && id)
                 hosts_answer(sentry, id, message);
+        if (type && !strcmp(type, "compared")) {
+                struct inspection *inspection = inspections->stages[STAGE_SENT].first;
+                while (inspection && inspection->id != id)
+                        inspection = inspection->next;
+                if (inspection && inspection->is_compare)
+                        finish(sentry, inspection, json_object_get(message, "signs"));
+        }
         if (type && !strcmp(type, "assayed")) {
                 struct inspection *inspection = inspections->stages[STAGE_SENT].first;
                 while (inspection && inspection->id != id)

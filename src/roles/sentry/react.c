@@ -114,8 +114,8 @@ static void remove_emptied(struct sentry *sentry, struct tree *tree, const char 
         }
 }
 
-static void restore(struct sentry *sentry, struct tree *tree, const struct change *change,
-                    const char *finding) {
+void react_restore(struct sentry *sentry, struct tree *tree, const struct change *change,
+                   const char *finding) {
         const char *relative = tree_relative(tree, change->path);
         struct restore_context context = react_context(sentry, tree);
         struct restore_request request = {
@@ -140,7 +140,7 @@ static void restore(struct sentry *sentry, struct tree *tree, const struct chang
                 note_restored(sentry, change->path);
         if (done && was_needed && !node_exists(&change->before))
                 remove_emptied(sentry, tree, relative, finding);
-        if (done && was_needed)
+        if (done && was_needed && tree->config->protect != PROTECT_SHIELD)
                 hold_reinfector(sentry, tree, change, finding);
 }
 
@@ -154,5 +154,5 @@ void react(struct sentry *sentry, struct tree *tree, const struct change *change
                 return;
         }
         if (responds(tree) && verdict->undo && change->how != CHANGE_REVERTED)
-                restore(sentry, tree, change, finding);
+                react_restore(sentry, tree, change, finding);
 }

@@ -44,6 +44,7 @@ struct inspections;
 struct reports;
 struct outbox;
 struct packages;
+struct cases;
 struct large;
 struct shield;
 
@@ -124,6 +125,7 @@ struct sentry {
         struct reports *reports;
         struct outbox *outbox;
         struct packages *packages;
+        struct cases *cases;
         struct large *large;
         struct notes *notes;
         struct mailbox *mailbox;
@@ -211,6 +213,12 @@ typedef void (*inspect_answered)(struct sentry *sentry, struct tree *tree, struc
                                  const json_t *content, void *userdata);
 int inspect_ask(struct sentry *sentry, struct tree *tree, struct change *change, bool from_vault,
                 inspect_answered answered, void *userdata);
+/*
+ * What the assayer says of a change's content beside `before` (mode 0: beside nothing): the signs of detect/ransom,
+ * NULL when it cannot say. Copies the change.
+ */
+int inspect_compare(struct sentry *sentry, struct tree *tree, const struct change *change,
+                    const struct node *before, inspect_answered answered, void *userdata);
 #define INSPECTIONS_WAITING_MAX 8192
 size_t inspections_count(const struct inspections *inspections);
 /* Reads the hosts an application's own files name, quietly; then tells unseen hosts from known ones. */
@@ -280,6 +288,10 @@ uint64_t outbox_refused(const struct outbox *outbox); /* entries there was no ro
 /* react.c */
 void react(struct sentry *sentry, struct tree *tree, const struct change *change,
            const struct verdict *verdict, const char *finding);
+
+/* Puts back what stood there before: evidence, action and all. */
+void react_restore(struct sentry *sentry, struct tree *tree, const struct change *change,
+                   const char *finding);
 
 /* What every restore in a tree is done with. */
 struct restore_context react_context(struct sentry *sentry, const struct tree *tree);
