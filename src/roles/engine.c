@@ -13,6 +13,9 @@
 #include "ledger/ledger.h"
 #include "roles/engine/engine.h"
 
+#define ENTRIES_AT_ONCE     16 /* then clients have their turn */
+#define ENTRIES_WAITING_MAX 1024
+
 static int apply(struct engine *engine, uint64_t index, const json_t *entry, bool live) {
         json_auto_t *news = NULL;
         int r = findings_apply(engine->findings, index, entry, &news);
@@ -49,12 +52,6 @@ static int catch_up(struct engine *engine, uint64_t to, bool live) {
         return r < 0 ? r : s;
 }
 
-int engine_catch_up(struct engine *engine) {
-        if (findings_next(engine->findings) >= engine->n_seen)
-                return 0;
-        return catch_up(engine, UINT64_MAX, true);
-}
-
 /* A log that was begun anew, the old one being put aside, is not what the view was made of. */
 static int follow_log(struct engine *engine) {
         char name[LEDGER_NAME_SIZE];
@@ -83,20 +80,31 @@ static void on_entry(struct engine *engine, const json_t *message) {
                 apply(engine, index, json_object_get(message, "entry"), true);
 }
 
-static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        (void)source, (void)revents;
-        struct engine *engine = userdata;
-        for (int i = 0; i < 16; i++) {
+/* At most `n` messages of those that wait. */
+static void take_entries(struct engine *engine, int n) {
+        while (n-- > 0) {
                 _cleanup_(message_deinit) struct message message = MESSAGE_INIT;
-                int r = message_receive(fd, &message);
+                int r = message_receive(engine->context->peers[ROLE_LEDGER], &message);
                 if (r < 0)
-                        return 0;
+                        return;
                 const char *type = json_get_string(message.body, "type");
                 if (type && !strcmp(type, "entry"))
                         on_entry(engine, message.body);
                 else if (type && !strcmp(type, "appended"))
                         clients_appended(engine, message.body);
         }
+}
+
+int engine_catch_up(struct engine *engine) {
+        take_entries(engine, ENTRIES_WAITING_MAX); /* what is committed is known, when somebody asks */
+        if (findings_next(engine->findings) >= engine->n_seen)
+                return 0;
+        return catch_up(engine, UINT64_MAX, true);
+}
+
+static int on_ledger(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void)source, (void)fd, (void)revents;
+        take_entries(userdata, ENTRIES_AT_ONCE);
         return 0;
 }
 

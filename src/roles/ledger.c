@@ -191,13 +191,14 @@ static int batch_add(struct keeper *keeper, struct pending *pending) {
 
 static void batch_answer(struct keeper *keeper) {
         for (struct pending *pending; (pending = list_pop(&keeper->batch));) {
+                /* The engine first: who is told that it is done may ask there at once. */
+                mail_send_entry(keeper->mails[ROLE_ENGINE],
+                                json_pack("{s:s,s:I,s:O}", "type", "entry", "index",
+                                          (json_int_t)pending->index, "entry", pending->entry));
                 if (pending->from != ROLE_LEDGER)
                         mail_send(keeper->mails[pending->from],
                                   json_pack("{s:s,s:I,s:I}", "type", "appended", "id", pending->id, "index",
                                             (json_int_t)pending->index));
-                mail_send_entry(keeper->mails[ROLE_ENGINE],
-                                json_pack("{s:s,s:I,s:O}", "type", "entry", "index",
-                                          (json_int_t)pending->index, "entry", pending->entry));
                 pending_free(pending);
         }
 }

@@ -225,7 +225,9 @@ static int client_request(struct client *client, const json_t *request) {
                 return client_end(client, 2, error);
         if (row->answerer == ANSWER_SENTRY)
                 return ask_sentry(client, request);
+        client->engine->asking = client;
         engine_catch_up(client->engine);
+        client->engine->asking = NULL;
         for (size_t i = 0; i < ARRAY_SIZE(own); i++)
                 if (!strcmp(own[i].name, row->name))
                         return own[i].handle(client, request);
@@ -286,7 +288,8 @@ void clients_publish(struct engine *engine, const json_t *news) {
         struct client *next;
         for (struct client *client = engine->clients; client; client = next) {
                 next = client->next;
-                if (!client->watching || (int)finding_severity(news) < client->watch_severity ||
+                if (!client->watching || client == engine->asking ||
+                    (int)finding_severity(news) < client->watch_severity ||
                     (client->watch_tree && (!tree || strcmp(tree, client->watch_tree))))
                         continue;
                 if (client_line(client, news, false) < 0)

@@ -25,6 +25,8 @@
 #define INSPECTIONS_MAX    32 /* in the assayer's hands */
 #define LIGHT_BYTES_MAX    ((uint64_t)256 << 10)
 #define HAND_BYTES_MAX     ((uint64_t)1 << 20) /* in the assayer's hands: of light ones */
+#define REWRITES_MAX       64
+#define REWRITE_NS         (500 * NS_PER_MS)
 #define ATTEMPTS_MAX       2
 #define LEASE_TRIES        5                    /* a moment apart */
 #define CONTENT_MEMORY_MAX ((uint64_t)64 << 20) /* approved content larger than this is not diffed */
@@ -62,8 +64,16 @@ struct hosts_task {
         char relative[];
 };
 
+/* Written lately, and as approved when looked at. */
+struct rewrite {
+        char *path; /* owned; NULL: none */
+        uint64_t at_ns;
+};
+
 struct inspections {
         struct inspection *by_path;
+        struct rewrite rewrites[REWRITES_MAX];
+        size_t n_rewrites; /* ever noted */
         struct {
                 struct inspection *first, **end;
         } stages[STAGE_COUNT];
@@ -110,6 +120,8 @@ struct inspections *inspections_free(struct inspections *inspections) {
                 inspections->hosts = task->next;
                 free(task);
         }
+        for (size_t i = 0; i < REWRITES_MAX; i++)
+                free(inspections->rewrites[i].path);
         free(inspections);
         return NULL;
 }
@@ -593,6 +605,26 @@ static bool is_program_name(const char *relative) {
         return false;
 }
 
+/* Both looks at a change and its undoing may come after the undoing. */
+static bool rewritten_lately(struct sentry *sentry, const struct observation *observation) {
+        struct inspections *inspections = sentry->inspections;
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        _cleanup_(freep) char *path = NULL;
+        if (asprintf(&path, "%s/%s", observation->tree->config->path, observation->relative) < 0)
+                return false;
+        for (size_t i = 0; i < REWRITES_MAX; i++) {
+                struct rewrite *rewrite = &inspections->rewrites[i];
+                if (rewrite->path && now_ns - rewrite->at_ns < REWRITE_NS && !strcmp(rewrite->path, path)) {
+                        free(STEAL(rewrite->path));
+                        return true;
+                }
+        }
+        struct rewrite *rewrite = &inspections->rewrites[inspections->n_rewrites++ % REWRITES_MAX];
+        free(rewrite->path);
+        *rewrite = (struct rewrite){STEAL(path), now_ns};
+        return false;
+}
+
 /*
  * As approved again, though something was written. Once is a copy of identical content, twice is a change and
  * its undoing. A program that came and went is one, too; the temporary files of editors and rsync are not.
@@ -607,7 +639,8 @@ static int inspect_same(struct sentry *sentry, const struct observation *observa
         bool came_and_went =
                 (observation->what & FILE_CREATED) && !is_approved && is_program_name(observation->relative);
         bool rewritten = observation->was_different ||
-                         ((observation->what & FILE_MODIFIED) && observation->n_closes >= 2);
+                         (is_approved && (observation->what & FILE_MODIFIED) && observation->n_closes &&
+                          (observation->n_closes >= 2 || rewritten_lately(sentry, observation)));
         enum zone zone = profile_zone(tree->profile, observation->relative);
         if ((!came_and_went && !(rewritten && is_approved)) || (zone == ZONE_DATA && !came_and_went) ||
             zone == ZONE_IGNORED || profile_expects_php(tree->profile, observation->relative) ||
