@@ -649,6 +649,8 @@ static int inspect_same(struct sentry *sentry, const struct observation *observa
         struct change *change = change_at(observation, CHANGE_REVERTED);
         if (!change)
                 return -ENOMEM;
+        /* A successor sees no more than what stands there. */
+        unfinished_mark(sentry->unfinished, change->ticket, is_approved);
         if (is_approved) {
                 node_copy(&approved, &change->before);
                 node_copy(&approved, &change->after);
