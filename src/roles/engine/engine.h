@@ -21,7 +21,7 @@ struct engine {
         struct findings *findings;
         struct printer *printer;
         struct client *clients; /* list */
-        struct client *asking; /* at work for it: not to be closed */
+        struct client *asking;  /* at work for it: not to be closed */
         size_t n_clients;
         uint64_t next_ask;
         uint64_t next_append;
