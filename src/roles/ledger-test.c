@@ -278,9 +278,9 @@ static void what_is_no_entry_is_refused(void **state) {
         memset(text, 'a', 100000);
         json_object_set_new(json_object_get(large, "entry"), "text", json_string(text));
         send_to(fixture, ROLE_ENGINE, large);
-        wait_for_answer(fixture, ROLE_ENGINE, 4, &index);
         json_auto_t *passed = wait_for(fixture, ROLE_ENGINE, "entry");
         assert_non_null(json_object_get(json_object_get(passed, "entry"), "oversize"));
+        wait_for_answer(fixture, ROLE_ENGINE, 4, &index);
         stop(fixture);
         assert_sound(fixture, 1);
 }
