@@ -33,6 +33,7 @@ class Attack:
     """One locker in a session of its own, a child of process 1. `folder`: where its log and output go."""
 
     def __init__(self, folder, tree, pattern, *options, user=None):
+        self.pattern = pattern
         self.folder = folder / f"attack-{pattern}-{len(list(folder.glob('attack-*')))}"
         self.folder.mkdir()
         self.log, self.words = self.folder / "log", self.folder / "stdin"
@@ -44,7 +45,7 @@ class Attack:
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
         script = 'cd "$0"; (setsid sh -c \'echo $$ >pid.new; mv pid.new pid; "$@"; echo $? >status.new; mv status.new status\' sh "$@" <>stdin >stdout 2>stderr &)'
         subprocess.run(["sh", "-c", script, str(self.folder), *command], check=True, cwd="/", timeout=60)
-        self.pid = int(poll(lambda: self.read("pid"), "the attack to start"))
+        self.pid = int(poll(lambda: self.read("pid") or None, "the attack to start"))
 
     def read(self, name):
         path = self.folder / name

@@ -71,25 +71,27 @@ def take(tree):
 
 
 class Difference:
-    """`lost`: {name: what is different} of what was there before; `added`: names that were not."""
+    """`lost`: {name: what is different} of what was there before; `dated`: of which only the time of modification
+    is; `added`: names that were not there."""
 
     def __init__(self, before, after):
         self.added = sorted(after.keys() - before.keys())
-        self.lost = {}
+        self.lost, self.dated = {}, {}
         for name, was in before.items():
             now = after.get(name)
-            if now is None:
-                self.lost[name] = "gone"
-            elif now != was:
-                self.lost[name] = ", ".join(f"{key}: {was.get(key)} -> {now.get(key)}" for key in was if now.get(key) != was[key])
+            differ = ["gone"] if now is None else [key for key in was if now.get(key) != was[key]]
+            if differ == ["mtime_ns"]:
+                self.dated[name] = "mtime_ns"
+            elif differ:
+                self.lost[name] = ", ".join(key if now is None else f"{key}: {was[key]} -> {now.get(key)}" for key in differ)
 
     def __bool__(self):
-        return bool(self.lost or self.added)
+        return bool(self.lost or self.dated or self.added)
 
     def __str__(self):
-        rows = [f"{name!r}: {what}" for name, what in sorted(self.lost.items())]
+        rows = [f"{name!r}: {what}" for name, what in sorted({**self.lost, **self.dated}.items())]
         rows += [f"{name!r}: was not there before" for name in self.added]
-        return f"{len(self.lost)} not as before, {len(self.added)} added\n" + "\n".join(rows[:40])
+        return f"{len(self.lost)} not as before, {len(self.dated)} of another time, {len(self.added)} added\n" + "\n".join(rows[:40])
 
 
 def compare(before, tree):
