@@ -103,6 +103,7 @@ int cli_approve(const struct cli *cli);
 int cli_held(const struct cli *cli);
 int cli_resume(const struct cli *cli);
 int cli_kill(const struct cli *cli);
+int cli_trust(const struct cli *cli);
 int cli_ledger(const struct cli *cli);
 int cli_drill(const struct cli *cli);
 int cli_version(const struct cli *cli);

@@ -287,3 +287,12 @@ int client_time(const struct cli *cli, const char *text, json_t **ret_millisecon
         *ret_milliseconds = json_time(ns);
         return 0;
 }
+
+int client_duration(const struct cli *cli, const char *option, const char *text, json_t **ret_milliseconds) {
+        uint64_t ns;
+        if (duration_parse(text, &ns) < 0 || ns < NS_PER_MS || ns > INT64_MAX)
+                return cli_usage_error(cli, _("%s: '%s' is no time; write 8h or 30d, at most 365d"), option,
+                                       text);
+        *ret_milliseconds = json_integer((json_int_t)(ns / NS_PER_MS));
+        return 0;
+}

@@ -49,5 +49,8 @@ json_t *client_path(const char *path);
  * wrong. */
 int client_time(const struct cli *cli, const char *text, json_t **ret_milliseconds);
 
+/* "8h", "30d" to milliseconds. 0, or an exit status after saying what is wrong with that option. */
+int client_duration(const struct cli *cli, const char *option, const char *text, json_t **ret_milliseconds);
+
 /* Asks what puts back or approves files, and prints what was done line by line. Takes the reference. */
 int restore_ask(const struct cli *cli, json_t *request);

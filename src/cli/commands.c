@@ -51,6 +51,18 @@ static const struct cli_option release_options[] = {
         {NULL, NULL, NULL},
 };
 
+static const struct cli_option resume_options[] = {
+        {"trust", N_("FOR"), N_("trust the image it runs for so long, 8h or 30d, in the tree it worked on")},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option trust_options[] = {
+        {"tree", N_("PATH"), N_("`add`: the guarded tree; needed where there are several")},
+        {"reason", N_("TEXT"), N_("`add`: why, for the record; required")},
+        {"for", N_("TIME"), N_("`add`: how long, such as 8h or 30d, at most 365d; required")},
+        {NULL, NULL, NULL},
+};
+
 static const struct cli_option ledger_options[] = {
         {"against", N_("FILE"), N_("`verify`: a checkpoint kept elsewhere, which the ledger must contain")},
         {"key", N_("KEY"), N_("the log's verifier key, or a file with it, instead of the state's key.pub")},
@@ -122,13 +134,22 @@ const struct command cli_commands[] = {
         {"resume", cli_resume, NEED_GUARD, 0, 1, false, N_("[ID]"), N_("let a held process go on"),
          N_("ID as `hinomi held` prints it, or that of a finding. Without an argument all held processes go "
             "on. Exit status 1 when nothing is held under that ID."),
-         NULL},
+         resume_options},
         {"kill", cli_kill, NEED_GUARD, 1, 1, false, N_("ID"), N_("end a held process and all it started"),
          N_("ID as `hinomi held` prints it, or that of a finding. Also what has left its session or lost its "
             "parent is ended, and hinomi looks that no thread is left; init, hinomi and the machine's "
             "services "
             "are spared. Exit status 1 when nothing is held under that ID, or anything of it still runs."),
          NULL},
+        {"trust", cli_trust, NEED_GUARD, 1, 2, false, N_("add PROGRAM | add PID | list | revoke ID"),
+         N_("trust a program in a tree, for a time"),
+         N_("Trust is given to the SHA-256 of the image that runs, never to a name or a path, for one tree, "
+            "with "
+            "a reason and an end: a copy under another name is covered, an updated program is not. What it "
+            "changes is kept and reported as before; it is not held or stopped for it. A grant to an "
+            "interpreter (python3, bash) covers every script that it runs: trust a program of its own where "
+            "you can. A grant ends by itself, or at once with `revoke`; each is recorded in the ledger."),
+         trust_options},
         {"ledger", cli_ledger, NEED_STATE, 1, 2, false,
          N_("verify [DIRECTORY] | prove INDEX | prove --check FILE | export [DIRECTORY]"),
          N_("check, prove and export the record"),

@@ -26,6 +26,7 @@ static const char *result_label(const char *result, bool dry_run) {
                 {"approved", N_("approved"), N_("approved")},
                 {"changed", N_("changed since; left alone"), N_("changed since; left alone")},
                 {"resumed", N_("goes on"), N_("goes on")},
+                {"trusted", N_("trusted"), N_("trusted")},
                 {"killed", N_("killed"), N_("killed")},
                 {"gone", N_("has ended already"), N_("has ended already")},
         };
@@ -149,7 +150,13 @@ int cli_approve(const struct cli *cli) {
 
 int cli_resume(const struct cli *cli) {
         struct results results = {.cli = cli};
-        json_t *request = json_pack("{s:s}", "request", "resume");
+        const char *trust = cli_get(cli, "trust");
+        json_t *milliseconds = NULL;
+        if (trust && !cli->n_arguments)
+                return cli_usage_error(cli, _("--trust goes with the ID of what is held"));
+        if (trust && client_duration(cli, "--trust", trust, &milliseconds))
+                return EXIT_USAGE_ERROR;
+        json_t *request = json_pack("{s:s,s:o*}", "request", "resume", "trust", milliseconds);
         if (cli->n_arguments)
                 json_object_set_new(request, "id", json_string(cli->arguments[0]));
         int status = client_ask(cli, request, print_result, &results);

@@ -79,9 +79,16 @@ enum protocol_answerer {
  *           Lines: {"path","result":"approved|restored|changed|failed","detail"?}.
  * held      Lines: {"id","pid","command","executable","tree","finding","since"}; none when nothing is held.
  * resume    id: as "held" says it, or a finding's uid or its first 8 characters and more; absent: all that are held.
+ *           trust: milliseconds for which the image of each is trusted then, in the tree it worked on.
+ *           Each such first: {"pid","command_line","result":"trusted","trust":id,"end","interprets":bool,"detail"?}.
  *           Lines: {"pid","command_line","result":"resumed|gone|failed"}. End status 1 when any failed or none is held.
  * kill      id: as for resume, one of them required. What is held ends, and with it all that it started.
  *           Lines: {"pid","command_line","n_killed","n_left","result":"killed|gone|failed"}. End status as resume.
+ * trust-add      path: a program; or pid: what that process runs. tree: its path; absent: the only one. for: milliseconds
+ *           from now on, at most a year. One line, as of "trusts". End status 1 when it could not be granted.
+ * trusts    Lines: {"id","image":"sha256","program"(where it stood then),"tree","reason","interprets":bool (it runs any
+ *           script: all are covered),"begin","end"}; none when nothing is trusted.
+ * trust-revoke   id: as "trusts" says it. One line: the grant that has ended. End status 1 when there is none.
  * drill-record   report: JSON text of at most 16 KiB; becomes the entry {"kind":"drill","drill":{…}}.
  *           One line: {"sequence":N}.
  */
@@ -98,8 +105,11 @@ enum protocol_answerer {
         R("releases", ANSWER_ENGINE, "limit:i")                                                              \
         R("approve", ANSWER_SENTRY, "paths:a finding:s")                                                     \
         R("held", ANSWER_SENTRY, "")                                                                         \
-        R("resume", ANSWER_SENTRY, "id:s")                                                                   \
+        R("resume", ANSWER_SENTRY, "id:s trust:i")                                                           \
         R("kill", ANSWER_SENTRY, "id:s!")                                                                    \
+        R("trust-add", ANSWER_SENTRY, "path:s pid:i tree:s reason:s! for:i!")                                \
+        R("trusts", ANSWER_SENTRY, "")                                                                       \
+        R("trust-revoke", ANSWER_SENTRY, "id:s!")                                                            \
         R("drill-record", ANSWER_ENGINE, "report:s!")
 
 struct protocol_request {

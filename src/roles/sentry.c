@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/i18n.h"
 #include "base/io.h"
 #include "base/message.h"
 #include "event/json.h"
@@ -91,6 +92,11 @@ static int open_senses(struct sentry *sentry) {
         r = releases_open(&releases, &sentry->releases);
         if (r < 0)
                 return complain("releases in progress", r);
+        r = trusts_open(context->state, &sentry->trusts);
+        if (r < 0)
+                return complain("what is trusted", r);
+        if (r > 0)
+                fputs(_("hinomi: vault/trust.json cannot be read: nobody is trusted by it\n"), stderr);
         struct loop_options loop = {
                 .limit = (unsigned)sentry->config->options.restore_loop_count,
                 .window_ns = sentry->config->options.restore_loop_window_ns,
@@ -322,6 +328,7 @@ static void close_all(struct sentry *sentry) {
         intake_free(sentry->intake);
         loop_free(sentry->loop);
         releases_close(sentry->releases);
+        trusts_close(sentry->trusts);
         trees_close(sentry);
         observed_close(sentry->observed);
         catalog_close(sentry->catalog);

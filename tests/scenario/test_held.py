@@ -1,7 +1,9 @@
 """Processes that are held: listed, let go on, or ended with all they started; each recorded."""
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -26,8 +28,8 @@ def held_as(guard, pid):
 
 
 @contextlib.contextmanager
-def reinfecting(path, before="sleep 6"):
-    process = subprocess.Popen(["/bin/sh", "-c", f"{before}; {AGAIN}", str(path)], start_new_session=True)
+def reinfecting(path, before="sleep 6", shell="/bin/sh"):
+    process = subprocess.Popen([shell, "-c", f"{before}; {AGAIN}", str(path)], start_new_session=True)
     try:
         yield process
     finally:
@@ -98,3 +100,32 @@ def test_what_is_held_by_one_guard_is_killed_by_the_next(restoring, tree):
         assert held_as(restoring, process.pid) == line
         assert restoring.lines("kill", line["finding"], status=(0,))[0]["result"] == "killed"
         assert process.wait(30) == -signal.SIGKILL
+
+
+def test_what_is_held_is_trusted_and_held_no_more(restoring, tree, scratch):
+    """Trust covers the image: what it writes is still put back, and it is not held for it again."""
+    path = tree / "lib/order.php"
+    shell = scratch / "shell"
+    shutil.copy("/bin/sh", shell)
+    with reinfecting(path, shell=shell) as process:
+        line = held_as(restoring, process.pid)
+        assert restoring.run("resume", "--trust", "1h").returncode == 2
+        assert restoring.run("resume", line["id"], "--trust", "forever").returncode == 2
+        result = restoring.run("resume", line["id"], "--trust", "400d")
+        assert result.returncode == 1 and "at most a year" in result.stderr
+        assert held_as(restoring, process.pid)
+        answers = restoring.lines("resume", line["id"], "--trust", "1h", status=(0,))
+        assert [answer["result"] for answer in answers] == ["trusted", "resumed"]
+        trust = restoring.lines("trust", "list")[0]
+        assert (trust["id"], trust["tree"], trust["program"]) == (answers[0]["trust"], str(tree), str(shell))
+        assert trust["image"] == hashlib.sha256(shell.read_bytes()).hexdigest()
+        assert 0 < trust["end"] - trust["begin"] <= 3600 * 1000
+        assert line["finding"] in trust["reason"]
+
+        def spared():
+            return [a for a in restoring.actions(path) if a["name"] == "hold" and "trusted" in (a["detail"] or "")]
+
+        poll(spared, "a hold that is not made", 60, restoring.describe)
+        assert held(restoring) == []
+        restoring.done("trust", "revoke", trust["id"])
+        assert held_as(restoring, process.pid)

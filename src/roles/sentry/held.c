@@ -241,6 +241,50 @@ size_t held_resume(struct sentry *sentry, const char *id, held_line line, void *
         return act_on(sentry, id, let_go, line, userdata, ret_n_failed);
 }
 
+static const struct tree *tree_at(const struct sentry *sentry, const char *path) {
+        for (size_t i = 0; path && i < sentry->n_trees; i++)
+                if (!strcmp(sentry->trees[i].config->path, path))
+                        return &sentry->trees[i];
+        return NULL;
+}
+
+/* That it is trusted now, with the caution that belongs to an interpreter. Takes the grant's line. */
+static json_t *trusted_line(const struct held *held, json_t *trust) {
+        bool interprets = json_is_true(json_object_get(trust, "interprets"));
+        json_t *line = json_pack("{s:i,s:o,s:s,s:O,s:O,s:b}", "pid", (int)held->pid, "command_line",
+                                 json_bytes(held->command), "result", "trusted", "trust",
+                                 json_object_get(trust, "id"), "end", json_object_get(trust, "end"),
+                                 "interprets", interprets);
+        if (interprets)
+                json_object_set_new(line, "detail",
+                                    json_string(N_("an interpreter: every script that it runs is trusted")));
+        json_decref(trust);
+        return line;
+}
+
+const char *held_trust(struct sentry *sentry, const char *id, const struct trust_wish *wish, held_line line,
+                       void *userdata) {
+        for (size_t i = 0; i < HELD_MAX; i++) {
+                const struct held *held = &sentry->held[i];
+                if (!is_named(held, id) || hold_is_held(held->pid, held->start_ns) != 1)
+                        continue;
+                char reason[96];
+                snprintf(reason, sizeof(reason), "was held as process %d, finding %s", (int)held->pid,
+                         held->finding);
+                struct trust_wish one = *wish;
+                one.pid = held->pid;
+                one.tree = tree_at(sentry, held->tree);
+                one.reason = reason;
+                json_t *trust = NULL;
+                const char *error = one.tree ? trust_give(sentry, &one, &trust)
+                                             : N_("the tree that it was held for is not guarded any more");
+                if (error)
+                        return error;
+                line(sentry, trusted_line(held, trust), userdata);
+        }
+        return NULL;
+}
+
 size_t held_kill(struct sentry *sentry, const char *id, held_line line, void *userdata,
                  size_t *ret_n_failed) {
         return act_on(sentry, id, end_tree, line, userdata, ret_n_failed);

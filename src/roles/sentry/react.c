@@ -28,6 +28,11 @@ static void hold_reinfector(struct sentry *sentry, const struct tree *tree, cons
                 return;
         }
         const struct process *process = &change->actor->processes[choice.ancestor];
+        if (trust_covers(sentry, choice.pid, tree)) {
+                report_action(sentry, finding, "hold", change->path, false, false, NULL,
+                              "not held: the image it runs is trusted here");
+                return;
+        }
         char undo[64], detail[512];
         int r = held_add(sentry, process, tree, finding);
         snprintf(undo, sizeof(undo), "hinomi resume %d", (int)choice.pid);

@@ -38,8 +38,7 @@ void answer_end(struct sentry *sentry, uint64_t id, int status, const char *erro
         answer(sentry, id, "end", end);
 }
 
-/* A path argument as raw bytes (owned), or NULL. */
-static char *take_path(const json_t *value) {
+char *take_path(const json_t *value) {
         _cleanup_(buffer_deinit) struct buffer raw = {0};
         const char *text = json_string_value(value);
         if (!text || text_from_utf8(&raw, text, strlen(text)) < 0 || memchr(raw.data, 0, raw.size))
@@ -793,9 +792,18 @@ static void request_held(struct sentry *sentry, uint64_t id, const json_t *reque
 }
 
 static void request_resume(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client) {
-        (void)client;
         struct list_job job = {sentry, id};
-        size_t n_failed, n = held_resume(sentry, json_get_string(request, "id"), say_line, &job, &n_failed);
+        const char *name = json_get_string(request, "id");
+        json_int_t trust_ms = json_get_integer(request, "trust", 0);
+        if (trust_ms) {
+                struct trust_wish wish = {.time_ns = trust_time_ns(trust_ms), .client = client};
+                const char *error = held_trust(sentry, name, &wish, say_line, &job);
+                if (error) {
+                        answer_end(sentry, id, 1, error);
+                        return;
+                }
+        }
+        size_t n_failed, n = held_resume(sentry, name, say_line, &job, &n_failed);
         end_held(sentry, id, n, n_failed);
 }
 
@@ -827,6 +835,9 @@ void requests_ask(struct sentry *sentry, const json_t *message) {
                 {"held", request_held},
                 {"resume", request_resume},
                 {"kill", request_kill},
+                {"trust-add", trust_request_add},
+                {"trusts", trust_request_list},
+                {"trust-revoke", trust_request_revoke},
         };
         uint64_t id = (uint64_t)json_get_integer(message, "id", 0);
         const json_t *request = json_object_get(message, "request");

@@ -25,6 +25,7 @@
 #include "detect/tamper/profile.h"
 #include "event/change.h"
 #include "register/release.h"
+#include "register/trust.h"
 #include "respond/restore/loop.h"
 #include "respond/restore/restore.h"
 #include "roles/baseline.h"
@@ -114,9 +115,9 @@ struct sentry {
         struct shield *shield; /* NULL: no tree is one */
         struct process_table *processes;
         struct releases *releases;
+        struct trusts *trusts;
         pthread_mutex_t releases_lock; /* the gate's thread asks, too */
         struct loop *loop;
-        struct digester *digester;
         struct tree *trees;
         size_t n_trees;
 
@@ -313,6 +314,13 @@ int held_add(struct sentry *sentry, const struct process *process, const struct 
 typedef void (*held_line)(struct sentry *sentry, json_t *line, void *userdata); /* takes the line; or NULL */
 size_t held_resume(struct sentry *sentry, const char *id, held_line line, void *userdata,
                    size_t *ret_n_failed);
+/*
+ * Trusts the image of each in the tree it worked on; of `wish` time and client. NULL, or why not (msgid): then none is
+ * to go on.
+ */
+struct trust_wish;
+const char *held_trust(struct sentry *sentry, const char *id, const struct trust_wish *wish, held_line line,
+                       void *userdata);
 size_t held_kill(struct sentry *sentry, const char *id, held_line line, void *userdata, size_t *ret_n_failed);
 /* An array of what stands held now, each as in the answer to "held". */
 json_t *held_describe(struct sentry *sentry);
@@ -327,7 +335,30 @@ int packages_defer(struct sentry *sentry, const struct observation *observation)
 void packages_tick(struct sentry *sentry);
 void packages_exited(struct sentry *sentry, pid_t pid, uint64_t start_ns);
 
+/* trust.c: grants of trust, as people ask for them */
+struct trust_wish {
+        const char *program; /* path; NULL: what `pid` runs */
+        pid_t pid;
+        const struct tree *tree;
+        const char *reason;
+        uint64_t time_ns;
+        pid_t client; /* who asks */
+};
+/* 0, which is refused then: not a time that may be granted. */
+uint64_t trust_time_ns(json_int_t milliseconds);
+/* Grants it and records it. NULL with `ret_line` (may be NULL) as the answer has it, or why not (msgid). */
+const char *trust_give(struct sentry *sentry, const struct trust_wish *wish, json_t **ret_line);
+/* Is the image that a process runs trusted in that tree? Reads the image where anything is trusted at all. */
+bool trust_covers(struct sentry *sentry, pid_t pid, const struct tree *tree);
+void trust_request_add(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
+void trust_request_list(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
+void trust_request_revoke(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
+/* What is over ends. */
+void trust_tick(struct sentry *sentry);
+
 /* requests.c */
+/* A path argument as raw bytes (owned), or NULL. */
+char *take_path(const json_t *value);
 void requests_ask(struct sentry *sentry, const json_t *message);
 void requests_hangup(struct sentry *sentry, pid_t pid);
 /* A line of the answer to a question (takes it), and its end; `error` is a msgid or NULL. */

@@ -264,6 +264,7 @@ json_t *state_describe(struct sentry *sentry) {
 void state_tick(struct sentry *sentry) {
         look_at_clock(sentry);
         releases_tick(sentry);
+        trust_tick(sentry);
         packages_tick(sentry);
         shield_settle(sentry);
         keep_tick(sentry);
