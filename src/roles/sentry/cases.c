@@ -323,6 +323,7 @@ static void undo(struct sentry *sentry, struct lineage *lineage) {
         }
         verdict_deinit(&verdict);
         /* Who is held and let go, or a service that is spared, is judged anew by what he does next. */
+        shield_convict(sentry, lineage->pid, lineage->start_ns, false);
         if (!lineage->is_ended) {
                 lineage->is_convicted = false;
                 ransom_case_init(&lineage->ransom);
@@ -344,6 +345,7 @@ static void add_sign(struct sentry *sentry, struct lineage *lineage, const struc
         if (ransom_case_add(&lineage->ransom, sign) != RANSOM_ATTACK || lineage->is_convicted)
                 return;
         lineage->is_convicted = true;
+        shield_convict(sentry, lineage->pid, lineage->start_ns, true);
         sd_event_source_set_enabled(sentry->cases->undo, SD_EVENT_ONESHOT);
 }
 
@@ -432,11 +434,11 @@ static void compared(struct sentry *sentry, struct tree *tree, struct change *ch
                      void *userdata) {
         (void)tree;
         struct lineage *lineage = lineage_by_id(sentry->cases, (uintptr_t)userdata);
-        if (lineage) {
-                struct ransom_sign sign = sign_of(change);
-                sign.examined = signs && ransom_signs_decode(signs, &sign.content) == 0;
+        struct ransom_sign sign = sign_of(change);
+        sign.examined = signs && ransom_signs_decode(signs, &sign.content) == 0;
+        if (lineage)
                 add_sign(sentry, lineage, &sign);
-        }
+        shield_judged(sentry, change->after.inode, sign.examined && sign.content.suspicion < RANSOM_POSSIBLE);
         change_free(change);
 }
 
@@ -470,8 +472,10 @@ void cases_note(struct sentry *sentry, struct tree *tree, const struct change *c
         }
         if (!S_ISREG(change->after.mode) && !S_ISREG(change->before.mode))
                 return;
-        if (!(change->difference & (NODE_EXISTENCE | NODE_TYPE | NODE_CONTENT)))
+        if (!(change->difference & (NODE_EXISTENCE | NODE_TYPE | NODE_CONTENT))) {
+                shield_judged(sentry, change->after.inode, true);
                 return;
+        }
         if (S_ISREG(change->after.mode))
                 note_standing(sentry, lineage, change);
         else

@@ -18,6 +18,7 @@
 #include "event/json.h"
 #include "roles/sentry/cases.h"
 #include "roles/sentry/sentry.h"
+#include "roles/sentry/shield.h"
 #include "sense/files/walk.h"
 
 #include <uthash.h>
@@ -632,10 +633,12 @@ static bool rewritten_lately(struct sentry *sentry, const struct observation *ob
 static int inspect_same(struct sentry *sentry, const struct observation *observation) {
         struct tree *tree = observation->tree;
         notes_clear(sentry, tree, observation->relative);
-        if (tree->config->protect == PROTECT_SHIELD)
-                return 0;
         _cleanup_(node_deinit) struct node approved = NODE_INIT;
         bool is_approved = catalog_get(sentry->catalog, tree->id, observation->relative, &approved) == 0;
+        if (tree->config->protect == PROTECT_SHIELD) {
+                shield_judged(sentry, approved.inode, true);
+                return 0;
+        }
         bool came_and_went =
                 (observation->what & FILE_CREATED) && !is_approved && is_program_name(observation->relative);
         bool rewritten = observation->was_different ||

@@ -16,6 +16,7 @@
 
 #include "base/io.h"
 #include "roles/baseline-look.h"
+#include "roles/sentry/cases.h"
 #include "roles/sentry/sentry.h"
 #include "sense/files/walk.h"
 
@@ -27,6 +28,23 @@
 
 struct known {
         uint64_t device, inode, size_bytes, mtime_ns, ctime_ns;
+};
+
+#define LINEAGES_MAX  64
+#define OPENS_MAX     32
+#define UNJUDGED_NS   (250 * NS_PER_MS) /* then nothing was changed, or the judge is behind */
+#define WELL_A_CREDIT 8
+#define ASK_AGAIN_NS  NS_PER_MS
+
+/* Who opened what for writing, until it is judged. */
+struct hand {
+        pid_t root;
+        uint64_t start_ns, used_ns;
+        bool is_convicted;
+        unsigned n_well;
+        struct {
+                uint64_t inode, since_ns; /* 0: none */
+        } opens[OPENS_MAX];
 };
 
 struct record {
@@ -42,7 +60,9 @@ struct shield {
         struct known *known; /* KNOWN_MAX, by inode */
         int journal_fd;
         uint64_t taken, end; /* of the journal: up to where it is in the catalog, and what there is */
-        bool has_refusing;   /* some tree refuses: the path decides, too */
+        struct hand hands[LINEAGES_MAX];
+        bool is_suspicious; /* some lineage may have to wait: nobody is let through at a glance */
+        bool has_refusing;  /* some tree refuses: the path decides, too */
         struct shield_counters counters;
 };
 
@@ -131,7 +151,7 @@ static bool is_refusing(struct sentry *sentry, int fd) {
         return !tree || tree->config->protect != PROTECT_SHIELD;
 }
 
-bool shield_glance(int fd, void *userdata) {
+bool shield_glance(int fd, bool is_late, void *userdata) {
         struct sentry *sentry = userdata;
         struct shield *shield = sentry->shield;
         struct stat st;
@@ -141,7 +161,8 @@ bool shield_glance(int fd, void *userdata) {
                 return true;
         struct known known = known_of(&st);
         pthread_mutex_lock(&shield->lock);
-        bool is_known = !memcmp(place_of(shield, &known), &known, sizeof(known));
+        bool is_known = (is_late || !shield->is_suspicious) &&
+                        !memcmp(place_of(shield, &known), &known, sizeof(known));
         shield->counters.n_known += is_known;
         pthread_mutex_unlock(&shield->lock);
         return is_known;
@@ -224,16 +245,115 @@ static int preserve(struct sentry *sentry, struct tree *tree, const char *relati
         return !is_same;
 }
 
-bool shield_allow(struct sentry *sentry, struct tree *tree, const struct gate_request *request) {
+/* With the lock, as what follows. */
+static struct hand *hand_of(struct shield *shield, pid_t root, uint64_t start_ns, uint64_t now_ns) {
+        struct hand *oldest = NULL;
+        for (size_t i = 0; i < LINEAGES_MAX; i++) {
+                struct hand *hand = &shield->hands[i];
+                if (hand->root == root && hand->start_ns == start_ns) {
+                        hand->used_ns = now_ns;
+                        return hand;
+                }
+                if (!oldest || (hand->used_ns < oldest->used_ns && !hand->is_convicted))
+                        oldest = hand;
+        }
+        *oldest = (struct hand){.root = root, .start_ns = start_ns, .used_ns = now_ns};
+        return oldest;
+}
+
+static unsigned unjudged(struct hand *hand, uint64_t now_ns) {
+        unsigned n = 0;
+        for (size_t i = 0; i < OPENS_MAX; i++) {
+                if (hand->opens[i].inode && now_ns - hand->opens[i].since_ns > UNJUDGED_NS)
+                        hand->opens[i].inode = 0;
+                n += hand->opens[i].inode != 0;
+        }
+        return n;
+}
+
+static void note_open(struct hand *hand, uint64_t inode, uint64_t now_ns) {
+        size_t at = OPENS_MAX;
+        for (size_t i = 0; i < OPENS_MAX; i++)
+                if (hand->opens[i].inode == inode || (at == OPENS_MAX && !hand->opens[i].inode))
+                        at = i;
+        if (at == OPENS_MAX)
+                return;
+        hand->opens[at].inode = inode;
+        hand->opens[at].since_ns = now_ns;
+}
+
+static void look_for_suspicion(struct shield *shield, uint64_t now_ns) {
+        bool is_suspicious = false;
+        for (size_t i = 0; i < LINEAGES_MAX && !is_suspicious; i++) {
+                struct hand *hand = &shield->hands[i];
+                is_suspicious = hand->is_convicted || (hand->root && unjudged(hand, now_ns) >= CREDITS);
+        }
+        shield->is_suspicious = is_suspicious;
+}
+
+void shield_judged(struct sentry *sentry, uint64_t inode, bool is_well) {
         struct shield *shield = sentry->shield;
-        struct stat st;
-        if (shield_glance(request->fd, sentry))
-                return true;
-        if (fstat(request->fd, &st) < 0)
-                return false;
-        bool is_large = (uint64_t)st.st_size > sentry->config->options.shield_copy_limit_bytes;
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        if (!shield || !inode)
+                return;
+        pthread_mutex_lock(&shield->lock);
+        for (size_t i = 0; i < LINEAGES_MAX; i++)
+                for (size_t k = 0; shield->hands[i].root && k < OPENS_MAX; k++)
+                        if (shield->hands[i].opens[k].inode == inode) {
+                                shield->hands[i].opens[k].inode = 0;
+                                shield->hands[i].n_well = is_well ? shield->hands[i].n_well + 1 : 0;
+                        }
+        look_for_suspicion(shield, now_ns);
+        pthread_mutex_unlock(&shield->lock);
+}
+
+void shield_convict(struct sentry *sentry, pid_t root, uint64_t start_ns, bool is_convicted) {
+        struct shield *shield = sentry->shield;
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        if (!shield)
+                return;
+        pthread_mutex_lock(&shield->lock);
+        hand_of(shield, root, start_ns, now_ns)->is_convicted = is_convicted;
+        look_for_suspicion(shield, now_ns);
+        pthread_mutex_unlock(&shield->lock);
+}
+
+enum credit {
+        CREDIT_GIVEN,
+        CREDIT_WAIT,
+        CREDIT_DENIED,
+};
+
+static enum credit ask_credit(struct sentry *sentry, const struct gate_request *request, uint64_t inode) {
+        struct shield *shield = sentry->shield;
+        _cleanup_(actor_freep) struct actor *actor = process_table_actor(sentry->processes, request->pid);
+        if (!actor || !actor->n_processes)
+                return CREDIT_GIVEN;
+        const struct process *root = &actor->processes[lineage_root(actor)];
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        bool is_patient = request->asked_ns && now_ns - request->asked_ns < CREDIT_WAIT_NS;
+        enum credit credit = CREDIT_GIVEN;
+        pthread_mutex_lock(&shield->lock);
+        struct hand *hand = hand_of(shield, root->pid, root->start_ns, now_ns);
+        unsigned extra = hand->n_well / WELL_A_CREDIT;
+        unsigned credits = CREDITS + (extra < CREDITS_MAX - CREDITS ? extra : CREDITS_MAX - CREDITS);
+        if (hand->is_convicted)
+                credit = CREDIT_DENIED;
+        else if (is_patient && unjudged(hand, now_ns) >= credits)
+                credit = CREDIT_WAIT;
+        else
+                note_open(hand, inode, now_ns);
+        look_for_suspicion(shield, now_ns);
+        pthread_mutex_unlock(&shield->lock);
+        return credit;
+}
+
+static bool make_safe(struct sentry *sentry, struct tree *tree, const struct gate_request *request,
+                      const struct stat *st) {
+        struct shield *shield = sentry->shield;
+        bool is_large = (uint64_t)st->st_size > sentry->config->options.shield_copy_limit_bytes;
         if (!is_large || tree->config->large_file == LARGE_FILE_HOLD)
-                gate_wait_longer(sentry->gate, request, NS_PER_S + (uint64_t)st.st_size * COPY_NS_PER_BYTE);
+                gate_wait_longer(sentry->gate, request, NS_PER_S + (uint64_t)st->st_size * COPY_NS_PER_BYTE);
         int r = is_large && tree->config->large_file != LARGE_FILE_HOLD
                         ? -EFBIG
                         : preserve(sentry, tree, tree_relative(tree, request->path), request->fd);
@@ -246,6 +366,17 @@ bool shield_allow(struct sentry *sentry, struct tree *tree, const struct gate_re
         return is_accepted;
 }
 
+bool shield_allow(struct sentry *sentry, struct tree *tree, const struct gate_request *request) {
+        struct stat st;
+        if (fstat(request->fd, &st) < 0)
+                return false;
+        if (!S_ISREG(st.st_mode) || st.st_size == 0)
+                return true;
+        enum credit credit = ask_credit(sentry, request, st.st_ino);
+        if (credit == CREDIT_WAIT)
+                gate_ask_later(sentry->gate, request, ASK_AGAIN_NS);
+        return credit == CREDIT_GIVEN && make_safe(sentry, tree, request, &st);
+}
 static void take_record(struct sentry *sentry, const struct record *record, const char *path) {
         _cleanup_(node_deinit) struct node approved = NODE_INIT;
         if (!store_has(sentry->store, &record->node.digest))

@@ -10,6 +10,9 @@
  * data. What changed within BASELINE_DIRTY_NS is not remembered (a store through a mapping leaves no new time) unless
  * it is too large to be read at each open.
  *
+ * Who alters much waits for its verdict: past CREDITS opens for writing of files whose change nobody has judged yet, a
+ * lineage's next open waits until one is, CREDIT_WAIT_NS at most. What was judged well adds to its credits.
+ *
  * Limits: a mapping that is stored through while the file is opened by another writer: what it stores after the
  * content was read is kept when the mapping ends. The journal survives the process, not a power cut.
  */
@@ -17,6 +20,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#define CREDITS        2
+#define CREDITS_MAX    8
+#define CREDIT_WAIT_NS UINT64_C(50000000)
 
 struct sentry;
 struct shield;
@@ -36,10 +44,16 @@ int shield_new(struct sentry *sentry, struct shield **ret_shield);
 struct shield *shield_free(struct shield *shield);
 
 /* gate_glance. */
-bool shield_glance(int fd, void *sentry);
+bool shield_glance(int fd, bool is_late, void *sentry);
 
 /* Of a tree with `protect: shield`: is what is being opened safe now, or may it go through all the same? */
 bool shield_allow(struct sentry *sentry, struct tree *tree, const struct gate_request *request);
+
+/* What was done to the file with this inode is judged; `is_well`: nothing was lost by it. Any thread. */
+void shield_judged(struct sentry *sentry, uint64_t inode, bool is_well);
+
+/* This lineage opens nothing for writing any more; or may again. */
+void shield_convict(struct sentry *sentry, pid_t root, uint64_t start_ns, bool is_convicted);
 
 /* In the loop, outside of a transaction: what was preserved becomes versions. */
 void shield_settle(struct sentry *sentry);

@@ -50,8 +50,10 @@ struct slot {
         int32_t fd;
         int32_t tid;
         uint8_t is_create, is_certain, is_early, unused;
-        uint64_t asked_ns;
-        uint64_t number; /* order of asking */
+        uint64_t asked_ns; /* its deadline counts from there */
+        uint64_t first_ns; /* when it was asked first */
+        uint64_t later_ns; /* not to be asked before; 0: at once */
+        uint64_t number;   /* order of asking */
 };
 
 #define N_SLOTS (PENDING_SCRATCH_BYTES / sizeof(struct slot))
@@ -137,7 +139,8 @@ static bool ask(struct gate *gate, const struct notice *notice, struct intent in
                 slot->is_create = intent.is_create;
                 slot->is_certain = intent.is_certain;
                 slot->is_early = intent.is_early;
-                slot->asked_ns = clock_monotonic_ns(&clock_system);
+                slot->asked_ns = slot->first_ns = clock_monotonic_ns(&clock_system);
+                slot->later_ns = 0;
                 slot->number = ++gate->next_number;
                 __atomic_store_n(&slot->state, SLOT_ASKED, __ATOMIC_RELEASE);
                 pthread_cond_signal(&gate->asked);
@@ -146,15 +149,15 @@ static bool ask(struct gate *gate, const struct notice *notice, struct intent in
         return false;
 }
 
-static bool glance(struct gate *gate, int fd) {
+static bool glance(struct gate *gate, int fd, bool is_late) {
         gate_glance ask_first = __atomic_load_n(&gate->glance, __ATOMIC_ACQUIRE);
-        return ask_first && ask_first(fd, gate->userdata);
+        return ask_first && ask_first(fd, is_late, gate->userdata);
 }
 
 static void handle_event(struct gate *gate, const struct notice *notice) {
         if (notice->fd < 0 || !(notice->mask & FAN_OPEN_PERM))
                 return;
-        bool own = is_own_thread(notice->pid) || glance(gate, notice->fd);
+        bool own = is_own_thread(notice->pid) || glance(gate, notice->fd, false);
         struct intent intent = {0};
         if (!own)
                 intent = intent_read(notice->pid);
@@ -200,7 +203,8 @@ static int check_deadlines(struct gate *gate) {
                         continue;
                 }
                 /* Who was not asleep yet when it was asked about, with a decider that never came to look again. */
-                bool is_read = (slot->is_early && !intent_read(slot->tid).is_write) || glance(gate, slot->fd);
+                bool is_read =
+                        (slot->is_early && !intent_read(slot->tid).is_write) || glance(gate, slot->fd, true);
                 answer(gate, slot->fd, is_read);
                 gate->counters.n_reads += is_read;
                 gate->counters.n_late += !is_read;
@@ -292,6 +296,7 @@ static bool decide(struct gate *gate, struct slot *slot) {
                                        .is_create = slot->is_create,
                                        .is_certain = slot->is_certain,
                                        .fd = slot->fd,
+                                       .asked_ns = slot->first_ns,
                                        .question = slot};
         if (slot->fd >= 0 && !find_path(gate, slot->fd, &request.tree, &path))
                 return true;
@@ -306,12 +311,38 @@ void gate_wait_longer(struct gate *gate, const struct gate_request *request, uin
         pthread_mutex_unlock(&gate->lock);
 }
 
-static struct slot *oldest_question(struct gate *gate) {
+void gate_ask_later(struct gate *gate, const struct gate_request *request, uint64_t after_ns) {
+        struct slot *slot = request->question;
+        pthread_mutex_lock(&gate->lock);
+        slot->later_ns = clock_monotonic_ns(&clock_system) + after_ns;
+        pthread_mutex_unlock(&gate->lock);
+}
+
+/* With the lock. `ret_later_ns`: when the next one is to be asked, should there be none now; 0: none waits. */
+static struct slot *oldest_question(struct gate *gate, uint64_t *ret_later_ns) {
         struct slot *oldest = NULL;
-        for (size_t i = 0; i < N_SLOTS; i++)
-                if (gate->slots[i].state == SLOT_ASKED && (!oldest || gate->slots[i].number < oldest->number))
-                        oldest = &gate->slots[i];
+        uint64_t now_ns = clock_monotonic_ns(&clock_system);
+        *ret_later_ns = 0;
+        for (size_t i = 0; i < N_SLOTS; i++) {
+                struct slot *slot = &gate->slots[i];
+                if (slot->state != SLOT_ASKED)
+                        continue;
+                if (slot->later_ns > now_ns)
+                        *ret_later_ns = !*ret_later_ns || slot->later_ns < *ret_later_ns ? slot->later_ns
+                                                                                         : *ret_later_ns;
+                else if (!oldest || slot->number < oldest->number)
+                        oldest = slot;
+        }
         return oldest;
+}
+
+static void wait_for_question(struct gate *gate, uint64_t until_ns) {
+        if (!until_ns) {
+                pthread_cond_wait(&gate->asked, &gate->lock);
+                return;
+        }
+        struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
+        pthread_cond_clockwait(&gate->asked, &gate->lock, CLOCK_MONOTONIC, &until);
 }
 
 static void count_write(struct gate *gate, const struct slot *slot, bool allow) {
@@ -344,11 +375,13 @@ static void *run_decider(void *userdata) {
         (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICE);
         pthread_mutex_lock(&gate->lock);
         while (!gate->is_ending) {
-                struct slot *slot = gate->is_started ? oldest_question(gate) : NULL;
+                uint64_t later_ns = 0;
+                struct slot *slot = gate->is_started ? oldest_question(gate, &later_ns) : NULL;
                 if (!slot) {
-                        pthread_cond_wait(&gate->asked, &gate->lock);
+                        wait_for_question(gate, later_ns);
                         continue;
                 }
+                slot->later_ns = 0;
                 slot->state = SLOT_DECIDING;
                 pthread_mutex_unlock(&gate->lock);
                 bool is_write = true, is_seen = !slot->is_early || look_again(slot, &is_write);
@@ -356,6 +389,10 @@ static void *run_decider(void *userdata) {
                 pthread_mutex_lock(&gate->lock);
                 if (!is_seen && slot->state == SLOT_DECIDING) {
                         put_back(gate, slot);
+                        continue;
+                }
+                if (slot->later_ns && slot->state == SLOT_DECIDING) {
+                        slot->state = SLOT_ASKED;
                         continue;
                 }
                 if (slot->state == SLOT_DECIDING)

@@ -38,10 +38,11 @@ struct gate_request {
         const char *path; /* absolute; valid during the call. NULL: a killed predecessor had read the event */
         size_t tree;      /* index given to gate_add_tree(); SIZE_MAX with path NULL */
         pid_t pid;
-        bool is_create;  /* O_CREAT: an empty file may be there now that was not before */
-        bool is_certain; /* false: a write is only supposed */
-        int fd;          /* what is being opened, for reading; -1 with path NULL. Borrowed */
-        void *question;  /* for gate_wait_longer() */
+        bool is_create;    /* O_CREAT: an empty file may be there now that was not before */
+        bool is_certain;   /* false: a write is only supposed */
+        int fd;            /* what is being opened, for reading; -1 with path NULL. Borrowed */
+        uint64_t asked_ns; /* monotonic: when it was asked first */
+        void *question;    /* for gate_wait_longer() and gate_ask_later() */
 };
 
 /*
@@ -53,9 +54,9 @@ typedef bool (*gate_policy)(const struct gate_request *request, void *userdata);
 
 /*
  * Asked first, of every open and in the thread that reads events, so by tables alone: may it happen whatever
- * it is meant for? Asked again at a question's deadline.
+ * it is meant for? Asked again at a question's deadline (`is_late`).
  */
-typedef bool (*gate_glance)(int fd, void *userdata);
+typedef bool (*gate_glance)(int fd, bool is_late, void *userdata);
 
 struct gate;
 
@@ -75,6 +76,9 @@ void gate_on_glance(struct gate *gate, gate_glance ask_first);
 
 /* For the policy, about its question: its deadline is that much away from now. */
 void gate_wait_longer(struct gate *gate, const struct gate_request *request, uint64_t for_ns);
+
+/* The same: it is to be asked again in a while, whatever the policy answers now. Its deadline stays. */
+void gate_ask_later(struct gate *gate, const struct gate_request *request, uint64_t after_ns);
 
 struct gate *gate_free(struct gate *gate);
 DEFINE_CLEANUP(struct gate *, gate_free);
