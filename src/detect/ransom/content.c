@@ -16,6 +16,8 @@
 #define SUSPICION_NEW    30 /* a created file: nothing is lost by it yet */
 
 #define TRAILER_BYTES  8192 /* a key and a mark behind the content */
+#define RESUMED_MIN    4    /* one may be chance, or what two versions share */
+#define TAIL_BYTES     256  /* longer than what stands at the end of every file of a type */
 #define IMAGE_PERMILLE 50   /* of a disk's image; what its guest writes in between stays below */
 
 /* One comparison, and what is known so far. */
@@ -80,7 +82,8 @@ static void examine_types(struct comparison *c) {
         after.original = head_of(&request->before);
         after.original_bytes = request->before.size_bytes;
         form_examine(c->after, &after, &c->after_check);
-        if (c->before == c->after && c->after_check.bad > 0)
+        bool is_odd = c->after_check.bad > 0 || c->after_check.is_even || c->after_check.is_locked;
+        if (c->before == c->after && is_odd)
                 form_examine(c->before, &before, &c->before_check);
         c->signs->type_lost = is_type_lost(c);
         c->signs->structure_lost = c->before && c->before == c->after &&
@@ -101,12 +104,27 @@ static void say_types(const struct comparison *c) {
 
 /* --- what was overwritten --- */
 
-/* Part of the file was overwritten where it stood and the rest left as it was: no encoder writes like that. */
-static bool is_patched(const struct comparison *c) {
+static bool has_same_tail(const struct comparison *c) {
+        struct view before = c->request->before.bytes, after = c->request->after.bytes;
+        return before.size > TAIL_BYTES && after.size >= before.size &&
+               !memcmp(before.data + before.size - TAIL_BYTES, after.data + before.size - TAIL_BYTES,
+                       TAIL_BYTES);
+}
+
+static bool has_same_size(const struct comparison *c) {
         uint64_t before = c->request->before.size_bytes, after = c->request->after.size_bytes;
-        const struct overlap *overlap = &c->overlap;
-        return after >= before && after - before <= TRAILER_BYTES &&
-               (overlap->n_bytes - overlap->n_changed) * 50 > overlap->n_bytes;
+        return after >= before && after - before <= TRAILER_BYTES;
+}
+
+/* Parts of the file were overwritten where they stood and the rest left as it was: no encoder writes like that. */
+static bool is_patched(const struct comparison *c) {
+        return has_same_size(c) && (c->overlap.n_resumed >= RESUMED_MIN || has_same_tail(c));
+}
+
+/* Most of it is left where it stood: not so where an archive or a program was made anew. */
+static bool is_dotted(const struct comparison *c) {
+        return has_same_size(c) && (c->overlap.n_resumed > 0 || has_same_tail(c)) &&
+               c->overlap.n_changed * 10 < c->overlap.n_bytes * 4;
 }
 
 /* Even bytes stand where none stood. */
@@ -121,8 +139,10 @@ static unsigned judge_gained(const struct comparison *c) {
                 return signs->changed_permille >= IMAGE_PERMILLE ? SUSPICION_HALF : RANSOM_POSSIBLE;
         if (c->after_check.is_even || c->after_check.is_locked || !c->after_check.good)
                 return SUSPICION_STRONG;
+        if (is_same && c->after->sort == FORM_PACKED)
+                return is_patched(c) && !c->after_check.is_summed ? SUSPICION_HALF : 10;
         if (is_same)
-                return 10;
+                return c->after->sort == FORM_OTHER && is_dotted(c) ? SUSPICION_STRONG : 10;
         /* another type under the same name: believed where all of it can be verified */
         return c->after->sort == FORM_PACKED && !c->after_check.bad ? RANSOM_POSSIBLE + 5 : SUSPICION_STRONG;
 }
@@ -130,17 +150,20 @@ static unsigned judge_gained(const struct comparison *c) {
 /* Even bytes stood there, and do now: only the type can tell. */
 static unsigned judge_even(const struct comparison *c) {
         const struct ransom_signs *signs = c->signs;
+        const struct form_check *before = &c->before_check, *after = &c->after_check;
         if (signs->type_lost || signs->structure_lost)
                 return SUSPICION_STRONG;
-        if (!c->after || is_sort(c->after, FORM_IMAGE))
+        if (after->is_even > before->is_even || after->is_locked > before->is_locked)
+                return SUSPICION_STRONG;
+        if (!c->after || (c->after->sort == FORM_IMAGE && c->before == c->after))
                 return is_patched(c) ? RANSOM_POSSIBLE + 10 : RANSOM_POSSIBLE;
-        if (c->after->sort == FORM_PACKED && holds(&c->after_check))
-                return 5;
-        if (c->after_check.is_even || c->after_check.is_locked)
-                return c->before == c->after ? RANSOM_POSSIBLE : SUSPICION_STRONG;
-        if (is_sort(c->after, FORM_MEDIA) && is_patched(c))
+        bool is_verified = c->after->sort == FORM_PACKED && holds(after);
+        if (c->before != c->after)
+                return is_verified ? RANSOM_POSSIBLE : SUSPICION_STRONG;
+        if (is_patched(c) &&
+            (c->after->sort == FORM_MEDIA || c->after->sort == FORM_OTHER || !after->is_summed))
                 return SUSPICION_HALF;
-        return 8;
+        return is_verified ? 5 : 8;
 }
 
 static bool is_spelled_ciphertext(const struct comparison *c) {
@@ -151,18 +174,18 @@ static void judge_overwritten(struct comparison *c) {
         const struct overlap *overlap = &c->overlap;
         struct ransom_signs *signs = c->signs;
         unsigned n = overlap->n_looked, suspicion;
-        if (overlap->n_gained * 10 >= n * 3)
+        bool is_broken = signs->type_lost || signs->structure_lost;
+        if ((n && overlap->n_gained * 10 >= n * 3) || (!n && is_broken && overlap->n_filled))
                 suspicion = judge_gained(c);
-        else if (overlap->n_even * 10 >= n * 3)
+        else if (n && overlap->n_even * 10 >= n * 3)
                 suspicion = judge_even(c);
         else
                 return;
         suspect(signs, suspicion);
         signs->random = suspicion >= RANSOM_POSSIBLE;
         if (signs->random)
-                ransom_signs_say(signs, N_("what was written cannot be told from ciphertext"),
-                                 "%u %%, %u %% of it where something else stood", percent(overlap->n_even, n),
-                                 percent(overlap->n_gained, overlap->n_even));
+                ransom_signs_say(signs, N_("what was written cannot be told from ciphertext"), "%u %%",
+                                 n ? percent(overlap->n_even, n) : 100);
         if (suspicion == SUSPICION_HALF && is_patched(c))
                 ransom_signs_say(signs, N_("parts of it were overwritten where it stood, the rest was left"),
                                  NULL);
@@ -172,11 +195,13 @@ static void judge_other(struct comparison *c) {
         const struct overlap *overlap = &c->overlap;
         struct ransom_signs *signs = c->signs;
         unsigned n = overlap->n_looked, permille = signs->changed_permille;
-        if (overlap->n_spelled * 2 >= n && is_spelled_ciphertext(c)) {
+        bool is_spelled = overlap->n_spelled * 2 >= n ||
+                          (overlap->n_spelled * 10 >= n && overlap->n_letters * 20 >= n * 19);
+        if (is_spelled && is_spelled_ciphertext(c)) {
                 signs->encoded_random = true;
                 suspect(signs, SUSPICION_STRONG);
                 ransom_signs_say(signs, N_("what was written is ciphertext spelled in letters"), "%u %%",
-                                 percent(overlap->n_spelled, n));
+                                 percent(overlap->n_letters, n));
         } else if (overlap->n_constant * 10 >= n * 8 && (permille >= 500 || signs->type_lost)) {
                 signs->wiped = true;
                 suspect(signs, SUSPICION_STRONG);
@@ -242,8 +267,7 @@ static void compare(struct comparison *c) {
                 ransom_signs_say(c->signs, N_("it is the old content, compressed"), "%s", c->after->name);
                 return;
         }
-        if (c->overlap.n_looked)
-                judge_overwritten(c);
+        judge_overwritten(c);
         if (c->overlap.n_looked && !c->signs->random && c->signs->suspicion == 0)
                 judge_other(c);
         if (!c->overlap.n_looked)
@@ -280,12 +304,12 @@ static void examine_created(struct comparison *c) {
                 suspect(c->signs, suspicion);
                 ransom_signs_say(c->signs, N_("what was written cannot be told from ciphertext"), "%u %%",
                                  percent(c->overlap.n_even, n));
-        } else if (n && is_sort(c->after, FORM_TEXT) && c->overlap.n_spelled * 10 >= n * 8 &&
+        } else if (n && is_sort(c->after, FORM_TEXT) && c->overlap.n_letters * 10 >= n * 8 &&
                    is_spelled_ciphertext(c)) {
                 c->signs->encoded_random = true;
                 suspect(c->signs, SUSPICION_NEW);
                 ransom_signs_say(c->signs, N_("what was written is ciphertext spelled in letters"), "%u %%",
-                                 percent(c->overlap.n_spelled, n));
+                                 percent(c->overlap.n_letters, n));
         }
         say_types(c);
         judge_note(after, c->after, c->signs);

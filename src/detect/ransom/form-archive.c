@@ -68,6 +68,7 @@ void form_check_zip(const struct form_file *file, struct form_check *check) {
         uint64_t n = form_little(file->head, end + 10, 2);
         struct view entries = view_from(file->head, (size_t)form_little(file->head, end + 16, 4));
         form_count(check, true);
+        check->is_summed = true;
         for (uint64_t i = 0; i < n && i < FORM_PARTS_MAX; i++) {
                 bool is_there = entries.size >= ZIP_ENTRY_SIZE && view_starts(entries, "PK\1\2");
                 form_count(check, is_there && is_zip_entry(file, entries, check));

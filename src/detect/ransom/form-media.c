@@ -8,6 +8,7 @@
 
 void form_check_png(const struct form_file *file, struct form_check *check) {
         struct view at = view_from(file->head, 8);
+        check->is_summed = true;
         while (check->good < FORM_PARTS_MAX) {
                 uint64_t size = form_big(at, 0, 4);
                 if (at.size < 12 || size > at.size - 12) {

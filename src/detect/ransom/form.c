@@ -109,6 +109,8 @@ bool form_unpack(const struct form_file *file, enum packing packing, struct view
 
 void form_check_packed(const struct form_file *file, struct form_check *check) {
         struct unpacked unpacked;
-        form_count(check, form_unpack(file, packing_of(file->head), file->head, form_is_cut(file), check,
-                                      &unpacked));
+        enum packing packing = packing_of(file->head);
+        /* a frame of Zstandard may carry none: RFC 8878, 3.1.1.1 */
+        check->is_summed = packing != PACKING_ZSTD || (form_little(file->head, 4, 1) & 4);
+        form_count(check, form_unpack(file, packing, file->head, form_is_cut(file), check, &unpacked));
 }

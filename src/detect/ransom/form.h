@@ -15,7 +15,7 @@
 struct form_file {
         struct view head;
         uint64_t size_bytes;
-        struct view original; /* what may have been packed into it; empty: nothing */
+        struct view original; /* what stood there before, and may have been packed into it; empty: nothing */
         uint64_t original_bytes;
 };
 
@@ -23,6 +23,7 @@ struct form_check {
         unsigned good, bad;
         bool is_locked;  /* it opens with a password */
         bool is_decoded; /* `original` came out of it */
+        bool is_summed;  /* checksums cover all of it */
         bool is_even;    /* packed: what came out is as even as ciphertext and of no known type */
         uint64_t unpacked;
 };

@@ -5,13 +5,15 @@
 
 #define BLOCKS_MAX (RANSOM_CONTENT_BYTES / OVERLAP_BLOCK + 1)
 #define PICKS_MAX  96
-#define GAP_MAX    3 /* ciphertext equals what stood there once in 256 */
-#define RUN_MIN    8 /* shorter runs are an edit's, and of no use for a look */
+#define GAP_MAX    3  /* ciphertext equals what stood there once in 256 */
+#define LEFT_MIN   12 /* unchanged bytes in a row that are no chance */
+#define RUN_MIN    8  /* shorter runs are an edit's, and of no use for a look */
 
 /* Bytes that were changed, side by side. */
 struct gathered {
         unsigned char before[OVERLAP_BLOCK], after[OVERLAP_BLOCK];
         size_t n;
+        unsigned n_resumed;
 };
 
 uint64_t overlap_random(uint64_t *state) {
@@ -41,6 +43,7 @@ static size_t gather(struct view before, struct view after, struct gathered *gat
         for (size_t i = 0; i < after.size; i++) {
                 if (before.data[i] != after.data[i]) {
                         n_changed++;
+                        gathered->n_resumed += n_changed > 1 && i - last > LEFT_MIN;
                         from = in_run ? from : i;
                         last = i;
                         in_run = true;
@@ -58,11 +61,16 @@ static size_t gather(struct view before, struct view after, struct gathered *gat
 static void take_look(const struct gathered *gathered, struct overlap *overlap) {
         struct look before = bytes_look((struct view){gathered->before, gathered->n});
         struct look after = bytes_look((struct view){gathered->after, gathered->n});
+        if (before.is_constant) {
+                overlap->n_filled += after.is_even;
+                return;
+        }
         overlap->n_looked++;
         overlap->n_even += after.is_even;
-        overlap->n_gained += after.is_even && !before.is_even && !before.is_constant;
+        overlap->n_gained += after.is_even && !before.is_even;
+        overlap->n_letters += after.is_spelled;
         overlap->n_spelled += after.is_spelled && !before.is_spelled;
-        overlap->n_constant += after.is_constant && !before.is_constant;
+        overlap->n_constant += after.is_constant;
         overlap->n_text_lost += before.is_text && !after.is_text;
 }
 
@@ -87,13 +95,16 @@ void overlap_measure(struct view before, struct view after, uint64_t seed, struc
                 struct view block = block_of(after, i);
                 if (memcmp(block_of(before, i).data, block.data, block.size) != 0)
                         blocks[n_blocks++] = (uint32_t)i;
+                else
+                        overlap.n_resumed += n_blocks > 0;
         }
         size_t n_picks = n_blocks < PICKS_MAX ? n_blocks : PICKS_MAX;
         pick(blocks, n_blocks, n_picks, &seed);
         few.n = 0;
         for (size_t i = 0; i < n_picks; i++) {
-                gathered.n = 0;
+                gathered.n = gathered.n_resumed = 0;
                 n_changed += gather(block_of(before, blocks[i]), block_of(after, blocks[i]), &gathered);
+                overlap.n_resumed += gathered.n_resumed;
                 if (gathered.n >= LOOK_BYTES_SURE)
                         take_look(&gathered, &overlap);
                 else
@@ -118,7 +129,7 @@ void overlap_survey(struct view file, uint64_t seed, struct overlap *ret_overlap
                 struct look look = bytes_look(block);
                 overlap.n_looked++;
                 overlap.n_even += look.is_even;
-                overlap.n_spelled += look.is_spelled;
+                overlap.n_letters += look.is_spelled;
                 overlap.n_constant += look.is_constant;
         }
         *ret_overlap = overlap;

@@ -11,13 +11,16 @@
 struct overlap {
         uint64_t n_bytes;     /* both have */
         uint64_t n_changed;   /* of those; an estimate where blocks were picked */
-        unsigned n_looked;    /* groups of changed bytes that were looked at */
+        unsigned n_looked;    /* groups of changed bytes that were looked at and were not one value before */
         unsigned n_even;      /* … that are even now */
-        unsigned n_gained;    /* … and were neither even nor empty before */
-        unsigned n_spelled;   /* … that are even letters now, and were not */
-        unsigned n_constant;  /* … that are one value now, and were not */
+        unsigned n_gained;    /* … and were not before */
+        unsigned n_letters;   /* … that are even letters now */
+        unsigned n_spelled;   /* … and were not before */
+        unsigned n_constant;  /* … that are one value now */
         unsigned n_text_lost; /* … that were text, and are no more */
+        unsigned n_filled;    /* even groups where one value stood before */
         unsigned n_few;       /* changed bytes that were too few for a look */
+        unsigned n_resumed;   /* places where what stood there goes on behind what was changed */
 };
 
 void overlap_measure(struct view before, struct view after, uint64_t seed, struct overlap *ret_overlap);
