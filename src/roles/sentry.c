@@ -83,6 +83,9 @@ static int open_senses(struct sentry *sentry) {
         r = unfinished_new(context->unfinished_fd, &sentry->unfinished);
         if (r < 0)
                 return complain("memory for what is unfinished", r);
+        r = images_new(&sentry->images);
+        if (r < 0)
+                return complain("what processes run", r);
         process_table_on_exec(sentry->processes, mailbox_exec, sentry);
         process_table_on_exit(sentry->processes, mailbox_exit, sentry);
         struct releases_options releases = {.state = context->state,
@@ -329,6 +332,7 @@ static void close_all(struct sentry *sentry) {
         loop_free(sentry->loop);
         releases_close(sentry->releases);
         trusts_close(sentry->trusts);
+        images_free(sentry->images);
         trees_close(sentry);
         observed_close(sentry->observed);
         catalog_close(sentry->catalog);

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from guard import poll
+from ransom import attack, corpus, manifest
 
 WHY = ("--reason", "moves the archive: 暗号化")
 
@@ -130,3 +131,40 @@ def test_a_file_that_makes_no_sense_trusts_nobody(guard, tree, program):
     assert "nobody is trusted" in guard.output()
     add(guard, tree, program, "--for", "1h")
     assert len(grants(guard)) == 1
+
+
+def is_ransomware(guard):
+    guard.settle()
+    return any("ransomware" in finding["finding_info"]["types"] for finding in guard.findings())
+
+
+def test_the_shield_lets_go_on_what_is_trusted_and_nothing_else(make_guard, scratch):
+    """What it changed can be had back all the same."""
+    tree = attack.make(scratch / "tree")
+    corpus.fill(tree)
+    before = manifest.take(tree)
+    program = scratch / "mover"
+    shutil.copy(attack.LOCKER, program)
+    subprocess.run(["touch", "-d", "2026-01-01", program], check=True)
+    guard = make_guard([{"path": tree, "protect": "shield"}])
+    at = f"@{int(time.time()) + 1}"
+    time.sleep(3)  # a program altered a moment ago is not relied on
+    trust = add(guard, tree, program, "--for", "1h")
+    assert encrypt(scratch, tree, program) == 0
+    assert not is_ransomware(guard)
+    assert manifest.compare(before, tree)
+    guard.done("restore", "--at", at, tree)
+    assert not manifest.compare(before, tree)
+    guard.done("trust", "revoke", trust["id"])
+    assert encrypt(scratch, tree, program) != 0
+    poll(lambda: is_ransomware(guard), "the verdict", 60, guard.describe)
+
+
+def encrypt(scratch, tree, program):
+    """A locker under that name; its exit status, None when it was killed."""
+    locker, attack.LOCKER = attack.LOCKER, program
+    try:
+        started = attack.Attack(scratch, tree, "P1", "--links")
+    finally:
+        attack.LOCKER = locker
+    return started.ended(60)

@@ -461,8 +461,12 @@ static void note_standing(struct sentry *sentry, struct lineage *lineage, const 
 void cases_note(struct sentry *sentry, struct tree *tree, const struct change *change) {
         const char *relative = tree_relative(tree, change->path);
         bool is_known = change->how == CHANGE_SEEN && change->actor && change->actor->n_processes;
-        struct lineage *lineage = is_known ? lineage_of(sentry->cases, tree, change->actor) : NULL;
+        bool is_trusted = is_known && trust_covers(sentry, &change->actor->processes[0], tree);
+        struct lineage *lineage =
+                is_known && !is_trusted ? lineage_of(sentry->cases, tree, change->actor) : NULL;
         note_others(sentry->cases, lineage, tree, relative);
+        if (is_trusted)
+                shield_judged(sentry, change->after.inode, true);
         if (!lineage)
                 return;
         touch(lineage, relative, change);

@@ -75,6 +75,8 @@ static void put(struct sentry *sentry, struct note *note) {
 
 void mailbox_exec(const struct actor *actor, void *userdata) {
         struct sentry *sentry = userdata;
+        if (actor->n_processes)
+                images_note(sentry->images, &actor->processes[0]);
         if (actor->n_processes < 2)
                 return;
         struct verdict verdict;

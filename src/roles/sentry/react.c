@@ -28,7 +28,7 @@ static void hold_reinfector(struct sentry *sentry, const struct tree *tree, cons
                 return;
         }
         const struct process *process = &change->actor->processes[choice.ancestor];
-        if (trust_covers(sentry, choice.pid, tree)) {
+        if (trust_covers(sentry, process, tree)) {
                 report_action(sentry, finding, "hold", change->path, false, false, NULL,
                               "not held: the image it runs is trusted here");
                 return;

@@ -45,6 +45,7 @@ struct inspections;
 struct reports;
 struct outbox;
 struct packages;
+struct images;
 struct cases;
 struct large;
 struct shield;
@@ -116,6 +117,7 @@ struct sentry {
         struct process_table *processes;
         struct releases *releases;
         struct trusts *trusts;
+        struct images *images;
         pthread_mutex_t releases_lock; /* the gate's thread asks, too */
         struct loop *loop;
         struct tree *trees;
@@ -348,13 +350,21 @@ struct trust_wish {
 uint64_t trust_time_ns(json_int_t milliseconds);
 /* Grants it and records it. NULL with `ret_line` (may be NULL) as the answer has it, or why not (msgid). */
 const char *trust_give(struct sentry *sentry, const struct trust_wish *wish, json_t **ret_line);
-/* Is the image that a process runs trusted in that tree? Reads the image where anything is trusted at all. */
-bool trust_covers(struct sentry *sentry, pid_t pid, const struct tree *tree);
+/* Is the image that a process runs, or ran, trusted in that tree? Reads it where anything is trusted at all. */
+bool trust_covers(struct sentry *sentry, const struct process *process, const struct tree *tree);
 void trust_request_add(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
 void trust_request_list(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
 void trust_request_revoke(struct sentry *sentry, uint64_t id, const json_t *request, pid_t client);
 /* What is over ends. */
 void trust_tick(struct sentry *sentry);
+
+/* images.c: what processes run, by its bytes */
+int images_new(struct images **ret_images);
+struct images *images_free(struct images *images);
+/* It has just executed that. Any thread. */
+void images_note(struct images *images, const struct process *process);
+/* The image it ran as `process` says, also where it has exited. 0, or a negative errno: not known. */
+int images_digest(struct images *images, const struct process *process, struct digest *ret_digest);
 
 /* requests.c */
 /* A path argument as raw bytes (owned), or NULL. */

@@ -114,13 +114,9 @@ const char *trust_give(struct sentry *sentry, const struct trust_wish *wish, jso
         return NULL;
 }
 
-bool trust_covers(struct sentry *sentry, pid_t pid, const struct tree *tree) {
-        char program[TRUST_PATH_MAX];
+bool trust_covers(struct sentry *sentry, const struct process *process, const struct tree *tree) {
         struct digest image;
-        if (!trusts_get(sentry->trusts, 0))
-                return false;
-        _cleanup_(fd_closep) int fd = open_image(&(struct trust_wish){.pid = pid}, program);
-        return !read_image(fd, &image) &&
+        return trusts_get(sentry->trusts, 0) && images_digest(sentry->images, process, &image) == 0 &&
                trust_holds(sentry->trusts, &image, tree->id, clock_wall_ns(&clock_system));
 }
 
