@@ -178,6 +178,52 @@ static void temporary_files_pair_with_nothing(void **state) {
         }
 }
 
+static void make(const char *format, unsigned i) {
+        char path[64];
+        struct ransom_sign sign = sign_of(RANSOM_CREATED, named(path, format, i), 40);
+        ransom_case_created(&ransom, &sign);
+}
+
+/* As git does with its objects, whose names have no extension, and a cache with what it keeps compressed. */
+static void removing_what_it_made_itself_is_none(void **state) {
+        (void)state;
+        for (unsigned i = 0; i < 1000; i++) {
+                make("srv/objects/tmp#", i);
+                add(RANSOM_CREATED, 40, "srv/objects/tmp#", i);
+                rename_file(i, "srv/objects/tmp#", "srv/objects/#");
+        }
+        add(RANSOM_CREATED, 40, "srv/pack/pack.pack", 0);
+        for (unsigned i = 0; i < 1000; i++)
+                assert_int_not_equal(add(RANSOM_DELETED, 0, "srv/objects/#", i), RANSOM_ATTACK);
+        assert_int_equal(ransom_case_score(&ransom), 0);
+        for (unsigned i = 0; i < 50; i++) { /* the comparison is answered when it is gone already */
+                make("srv/cache/#", i);
+                add(RANSOM_DELETED, 0, "srv/cache/#", i);
+                assert_int_not_equal(add(RANSOM_CREATED, 40, "srv/cache/#", i), RANSOM_ATTACK);
+        }
+        assert_int_equal(ransom_case_score(&ransom), 0);
+}
+
+static void removing_what_it_made_long_ago_or_not_at_all_is_an_attack(void **state) {
+        (void)state;
+        for (unsigned i = 0; i < 3; i++)
+                make("srv/#.docx", i);
+        now_ns += RANSOM_YOUNG_NS;
+        for (unsigned i = 0; i < 3; i++) {
+                make("srv/#.docx.locked", i);
+                add(RANSOM_CREATED, 40, "srv/#.docx.locked", i);
+                add(RANSOM_DELETED, 0, "srv/#.docx", i);
+        }
+        assert_int_equal(ransom.verdict, RANSOM_ATTACK);
+        begin(state);
+        for (unsigned i = 0; i < 3; i++) { /* removed, and made anew under the same name */
+                add(RANSOM_DELETED, 0, "srv/#", i);
+                make("srv/#", i);
+                add(RANSOM_CREATED, 40, "srv/#", i);
+        }
+        assert_int_equal(ransom.verdict, RANSOM_ATTACK);
+}
+
 static struct ransom_sign note_in(const char *format, unsigned i) {
         char path[64];
         struct ransom_sign sign = sign_of(RANSOM_CREATED, named(path, format, i), 40);
@@ -266,6 +312,8 @@ int main(void) {
                 cmocka_unit_test_setup(removing_or_renaming_thousands_is_none, begin),
                 cmocka_unit_test_setup(one_or_two_files_of_his_own_are_none, begin),
                 cmocka_unit_test_setup(temporary_files_pair_with_nothing, begin),
+                cmocka_unit_test_setup(removing_what_it_made_itself_is_none, begin),
+                cmocka_unit_test_setup(removing_what_it_made_long_ago_or_not_at_all_is_an_attack, begin),
                 cmocka_unit_test_setup(notes_alone_are_watched_and_with_upheaval_an_attack, begin),
                 cmocka_unit_test_setup(a_note_or_a_lost_decoy_hastens_it, begin),
                 cmocka_unit_test_setup(a_decoy_touched_without_harm_is_watched, begin),

@@ -16,6 +16,7 @@
 #define SCORE_WATCH  30.0f
 #define SCORE_ATTACK 100.0f
 #define WELL_MAX     40
+#define YOUNG_WAYS   8
 
 #define LOST_MIN         3 /* files: whoever encrypts one or two of his own is left alone */
 #define LOST_WITH_OTHER  2 /* where a note or a lost decoy stands beside them */
@@ -243,6 +244,32 @@ static bool forget_created(struct ransom_case *ransom, uint64_t path) {
         return false;
 }
 
+/* --- its own files --- */
+
+/* The place of a path among the few that its hash allows; else the oldest of them. */
+static struct ransom_young *young_of(struct ransom_case *ransom, uint64_t path) {
+        struct ransom_young *few = &ransom->young[path % (RANSOM_YOUNG_MAX / YOUNG_WAYS) * YOUNG_WAYS];
+        struct ransom_young *oldest = few;
+        for (unsigned i = 0; i < YOUNG_WAYS; i++) {
+                if (few[i].path == (uint32_t)(path >> 32))
+                        return &few[i];
+                if (few[i].second < oldest->second)
+                        oldest = &few[i];
+        }
+        return oldest;
+}
+
+static bool is_young(struct ransom_case *ransom, const struct ransom_sign *sign, uint64_t path) {
+        const struct ransom_young *young = young_of(ransom, path);
+        return young->path == (uint32_t)(path >> 32) &&
+               sign->time_ns / NS_PER_S < young->second + RANSOM_YOUNG_NS / NS_PER_S;
+}
+
+void ransom_case_created(struct ransom_case *ransom, const struct ransom_sign *sign) {
+        *young_of(ransom, sign->path) = (struct ransom_young){.path = (uint32_t)(sign->path >> 32),
+                                                              .second = (uint32_t)(sign->time_ns / NS_PER_S)};
+}
+
 /* --- one sign --- */
 
 static void add_altered(struct ransom_case *ransom, const struct ransom_sign *sign) {
@@ -265,6 +292,8 @@ static void add_created(struct ransom_case *ransom, const struct ransom_sign *si
 
 static void add_renamed(struct ransom_case *ransom, const struct ransom_sign *sign) {
         ransom->n_renamed += sign->extension_changed;
+        if (is_young(ransom, sign, sign->from))
+                ransom_case_created(ransom, sign);
         struct ransom_file *file = find_file(ransom, sign->from);
         if (file) {
                 file->path = sign->path;
@@ -291,7 +320,7 @@ static void add(struct ransom_case *ransom, const struct ransom_sign *sign) {
                 add_created(ransom, sign);
                 break;
         case RANSOM_DELETED:
-                if (!forget_created(ransom, sign->path)) {
+                if (!forget_created(ransom, sign->path) && !is_young(ransom, sign, sign->path)) {
                         ransom->n_deleted++;
                         match(ransom, sign);
                 }

@@ -22,6 +22,8 @@
 #define RANSOM_FILES_MAX       64 /* files that a case remembers */
 #define RANSOM_LOOSE_MAX       64 /* created or deleted files that wait for their other half */
 #define RANSOM_DIRECTORIES_MAX 16
+#define RANSOM_YOUNG_MAX       4096
+#define RANSOM_YOUNG_NS        (UINT64_C(3600) * NS_PER_S)
 #define RANSOM_COPIES_MAX      4096 /* ciphertext whose names are remembered, should the originals go much later */
 
 enum ransom_kind {
@@ -72,6 +74,9 @@ struct ransom_case {
                 bool is_deleted;
         } loose[RANSOM_LOOSE_MAX];
         uint32_t copies[RANSOM_COPIES_MAX]; /* part of the stem's hash, at a place given by the rest of it */
+        struct ransom_young {
+                uint32_t path, second; /* as in copies; 0: free */
+        } young[RANSOM_YOUNG_MAX];
         uint64_t directories[RANSOM_DIRECTORIES_MAX]; /* with lost files */
         uint64_t note_directories[RANSOM_DIRECTORIES_MAX];
         unsigned n_files, n_loose, n_directories, n_note_directories;
@@ -81,6 +86,10 @@ struct ransom_case {
 };
 
 void ransom_case_init(struct ransom_case *ransom);
+
+/* At once when a file is seen that was not there, of which no other name is known; its sign may come after that
+ * of its removal. For RANSOM_YOUNG_NS it is no original of somebody's: caches, packing and builds remove their own. */
+void ransom_case_created(struct ransom_case *ransom, const struct ransom_sign *sign);
 
 /* Returns the verdict as it stands with this sign. */
 enum ransom_verdict ransom_case_add(struct ransom_case *ransom, const struct ransom_sign *sign);

@@ -1,6 +1,7 @@
 #include "roles/sentry/cases.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -442,6 +443,17 @@ static void compared(struct sentry *sentry, struct tree *tree, struct change *ch
         change_free(change);
 }
 
+/* Not a further name for a file that was there: nobody can set the time of birth. Where it cannot be had, the file
+ * system having none or the file being gone, a file with one name is taken for new. */
+static bool is_born(const struct change *change) {
+        struct statx st;
+        int r = statx(AT_FDCWD, change->path, AT_SYMLINK_NOFOLLOW, STATX_BTIME | STATX_INO, &st);
+        if (r < 0 || st.stx_ino != change->after.inode || !(st.stx_mask & STATX_BTIME))
+                return change->after.n_links == 1;
+        uint64_t born_ns = (uint64_t)st.stx_btime.tv_sec * NS_PER_S + st.stx_btime.tv_nsec;
+        return clock_wall_ns(&clock_system) < born_ns + RANSOM_YOUNG_NS;
+}
+
 /* A regular file that was created, altered, or given this name. */
 static void note_standing(struct sentry *sentry, struct lineage *lineage, const struct change *change) {
         _cleanup_(change_freep) struct change *earlier = take_renamed(sentry->cases, lineage, change);
@@ -451,6 +463,8 @@ static void note_standing(struct sentry *sentry, struct lineage *lineage, const 
                 ransom_sign_from(&sign, earlier->path);
                 add_sign(sentry, lineage, &sign);
         }
+        if (!earlier && !node_exists(&change->before) && is_born(change))
+                ransom_case_created(&lineage->ransom, &sign);
         bool is_moved = earlier && !node_exists(&change->before);
         if (is_moved && digest_equal(&earlier->before.digest, &change->after.digest))
                 return;
