@@ -8,7 +8,8 @@ import os
 import time
 
 import pytest
-from ransom import attack, corpus, manifest
+from guard import CRITICAL, MEDIUM
+from ransom import attack, benign, corpus, manifest
 
 FULL = os.environ.get("HINOMI_SHIELD") == "full"
 QUICK = ["P1", "P5-alternate", "P6", "P7", "P9", "P10-path", "P12", "P15-copy", "P24-folder", "X-exchange"]
@@ -68,11 +69,16 @@ class Examination:
     def assert_nothing_lost(self):
         difference = self.restore()
         n = len(self.altered), len(self.begun)
-        print(f"{self.attack.pattern}: {n[0]} altered, {n[1]} begun, status {self.status}, {len(difference.lost)} lost")
-        assert self.found.lost, f"nothing was altered: no examination\n{self.describe()}"
+        seen = "seen" if self.seen() else "not seen"
+        print(f"{self.attack.pattern}: {seen}, {n[0]} altered, {n[1]} begun, status {self.status}, {len(difference.lost)} lost")
+        assert self.altered or self.begun, f"nothing was altered: no examination\n{self.describe()}"
         assert not difference.lost, f"{difference}\n{self.describe()}"
-        # A time alone is not put back; of what was altered it has to be the old one.
-        assert self.attack.pattern == "P28" or difference.dated.keys() <= self.found.dated.keys(), difference
+        # A time alone is no change; of what was altered it has to be the old one.
+        dated = {name for name in difference.dated if self.before[name].get("size")}
+        assert self.attack.pattern == "P28" or not dated, difference
+
+    def seen(self):
+        return [f for f in self.guard.findings() if f["severity_id"] == CRITICAL and "ransomware" in f["finding_info"]["types"]]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS if FULL else QUICK)
@@ -128,3 +134,38 @@ def test_every_file_comes_back_from_its_owner(make_guard, scratch):
         for path in [folder, *(os.path.join(folder, name) for name in files)]:
             os.chown(path, 33, 33, follow_symlinks=False)
     Examination(make_guard, scratch, tree, "P6", user=33).wait().assert_nothing_lost()
+
+
+QUIET = ["compressed_in_place_by_gzip", "git_of_everything", "words_replaced_by_sed", "renamed_all", "databases_vacuumed"]
+QUIET += ["one_file_encrypted_by_its_owner", "backup_restored", "saved_by_editors", "old_folders_removed"]
+
+
+@pytest.fixture
+def offices(make_guard, scratch):
+    """offices([name…]) → a guard and a shielded tree for each name, all under the one guard."""
+
+    def make(names):
+        trees = {}
+        for name in names:
+            trees[name] = scratch / "offices" / name
+            corpus.fill(trees[name])
+        return make_guard([{"path": tree, "protect": "shield"} for tree in trees.values()]), trees
+
+    return make
+
+
+@pytest.mark.parametrize("names", [[name] for name in benign.WORKLOADS] if FULL else [QUIET], ids=lambda names: "+".join(names)[:60])
+def test_work_that_only_looks_alike_is_left_alone(offices, scratch, names):
+    """Nobody is held, nobody is killed, and nobody is told more than medium."""
+    absent = {name: benign.missing(name) for name in names if benign.missing(name)}
+    if len(absent) == len(names):
+        pytest.skip(f"needs {absent}")
+    guard, trees = offices([name for name in names if name not in absent])
+    for name, tree in trees.items():
+        place = scratch / f"place-{name}"
+        place.mkdir()
+        status, output = benign.run(name, tree, place)
+        assert status == 0, f"{name}: {status}\n{output}\n{guard.describe()}"
+        guard.assert_quiet(tree, above=MEDIUM)
+        assert guard.lines("held") == [], name
+    assert [a for a in guard.actions() if a["name"] in ("kill", "hold", "stop")] == []
