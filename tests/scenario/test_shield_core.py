@@ -210,7 +210,7 @@ def test_who_encrypts_is_ended_and_everything_comes_back(office, papers):
     before = contents(papers)
     assert outside(ENCRYPT, papers).returncode != 0, "it was let finish"
     poll(lambda: contents(papers) == before, "every file to come back", otherwise=office.describe)
-    finding = poll(lambda: ransomware(office), "the finding", otherwise=office.describe)
+    finding = poll(lambda: ransomware(office) or None, "the finding", otherwise=office.describe)
     assert len(finding) == 1 and finding[0]["severity_id"] == CRITICAL
     office.settle()
     actions = office.actions()
@@ -243,3 +243,39 @@ def test_ordinary_writers_are_left_alone(office, papers):
     assert outside(script, papers).returncode == 0
     office.settle()
     assert ransomware(office) == []
+
+
+def test_a_large_file_whose_content_is_new_is_refused_where_the_owner_says_so(data):
+    guard = Guard(
+        [{"path": data, "protect": "shield", "large_file": "refuse"}], options={"shield": {"copy_limit": "1 MiB"}}
+    )
+    guard.start()
+    try:
+        script = """
+import sys
+open(sys.argv[1], 'wb').write(b'x' * (2 << 20))
+open(sys.argv[1], 'r+b').write(b'y')
+"""
+        result = outside(script, data / "image")
+        assert "PermissionError" in result.stderr, "its content was not in the vault when it was opened again"
+        assert (data / "image").read_bytes() == b"x" * (2 << 20)
+        rows = [row for row in guard.lines("doctor") if row.get("check") == "tree.shield_late"]
+        assert [row["state"] for row in rows] == ["warn"]
+    finally:
+        guard.close()
+
+
+def test_on_verdict_hold_keeps_the_process(papers):
+    guard = Guard([{"path": papers, "protect": "shield", "on_verdict": "hold"}])
+    guard.start()
+    before = contents(papers)
+    try:
+        with subprocess.Popen(["setsid", "python3", "-c", ENCRYPT, str(papers)]) as attacker:
+            held = poll(lambda: guard.lines("held") or None, "the process to be held", otherwise=guard.describe)
+            assert attacker.pid in [row["pid"] for row in held]
+            poll(lambda: contents(papers) == before, "every file to come back", otherwise=guard.describe)
+            assert attacker.poll() is None
+            guard.done("kill", str(attacker.pid))
+            assert attacker.wait(20) != 0
+    finally:
+        guard.close()

@@ -312,13 +312,13 @@ static void undo_one(struct sentry *sentry, struct lineage *lineage, const struc
 
 static void undo(struct sentry *sentry, struct lineage *lineage) {
         struct verdict verdict;
-        struct touched *file, *next;
+        struct touched *file;
         if (ransomware(lineage, &verdict) < 0)
                 return;
         lineage->is_stopped = lineage->is_ended;
         if (lineage->is_stopped)
                 approve_originals(sentry, lineage);
-        HASH_ITER (hh, lineage->files, file, next) {
+        while ((file = lineage->files)) { /* more may come while it is being stopped */
                 undo_one(sentry, lineage, file, &verdict);
                 touched_free(lineage, file);
         }

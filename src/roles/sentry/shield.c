@@ -34,7 +34,7 @@ struct known {
 #define OPENS_MAX     32
 #define UNJUDGED_NS   (250 * NS_PER_MS) /* then nothing was changed, or the judge is behind */
 #define WELL_A_CREDIT 8
-#define ASK_AGAIN_NS  NS_PER_MS
+#define ASK_AGAIN_NS  (NS_PER_MS / 4)
 
 /* Who opened what for writing, until it is judged. */
 struct hand {
@@ -318,34 +318,25 @@ void shield_convict(struct sentry *sentry, pid_t root, uint64_t start_ns, bool i
         pthread_mutex_unlock(&shield->lock);
 }
 
-enum credit {
-        CREDIT_GIVEN,
-        CREDIT_WAIT,
-        CREDIT_DENIED,
-};
-
-static enum credit ask_credit(struct sentry *sentry, const struct gate_request *request, uint64_t inode) {
+/* False: it has to wait. Who is convicted waits until he is ended or held, or for the gate's deadline. */
+static bool has_credit(struct sentry *sentry, const struct gate_request *request, uint64_t inode) {
         struct shield *shield = sentry->shield;
         _cleanup_(actor_freep) struct actor *actor = process_table_actor(sentry->processes, request->pid);
         if (!actor || !actor->n_processes)
-                return CREDIT_GIVEN;
+                return true;
         const struct process *root = &actor->processes[lineage_root(actor)];
         uint64_t now_ns = clock_monotonic_ns(&clock_system);
         bool is_patient = request->asked_ns && now_ns - request->asked_ns < CREDIT_WAIT_NS;
-        enum credit credit = CREDIT_GIVEN;
         pthread_mutex_lock(&shield->lock);
         struct hand *hand = hand_of(shield, root->pid, root->start_ns, now_ns);
         unsigned extra = hand->n_well / WELL_A_CREDIT;
         unsigned credits = CREDITS + (extra < CREDITS_MAX - CREDITS ? extra : CREDITS_MAX - CREDITS);
-        if (hand->is_convicted)
-                credit = CREDIT_DENIED;
-        else if (is_patient && unjudged(hand, now_ns) >= credits)
-                credit = CREDIT_WAIT;
-        else
+        bool is_given = !hand->is_convicted && (!is_patient || unjudged(hand, now_ns) < credits);
+        if (is_given)
                 note_open(hand, inode, now_ns);
         look_for_suspicion(shield, now_ns);
         pthread_mutex_unlock(&shield->lock);
-        return credit;
+        return is_given;
 }
 
 static bool make_safe(struct sentry *sentry, struct tree *tree, const struct gate_request *request,
@@ -372,10 +363,11 @@ bool shield_allow(struct sentry *sentry, struct tree *tree, const struct gate_re
                 return false;
         if (!S_ISREG(st.st_mode) || st.st_size == 0)
                 return true;
-        enum credit credit = ask_credit(sentry, request, st.st_ino);
-        if (credit == CREDIT_WAIT)
+        if (!has_credit(sentry, request, st.st_ino)) {
                 gate_ask_later(sentry->gate, request, ASK_AGAIN_NS);
-        return credit == CREDIT_GIVEN && make_safe(sentry, tree, request, &st);
+                return false;
+        }
+        return make_safe(sentry, tree, request, &st);
 }
 static void take_record(struct sentry *sentry, const struct record *record, const char *path) {
         _cleanup_(node_deinit) struct node approved = NODE_INIT;
