@@ -126,10 +126,11 @@ const struct command cli_commands[] = {
             "For a path (with a '/' in it): what stands there now becomes the approved state."),
          NULL},
         {"held", cli_held, NEED_GUARD, 0, 0, false, "", N_("which processes are held, and why"),
-         N_("A process that kept altering a file that was put back is held (stopped, not killed), so that it "
-            "can be looked at. `resume` lets it go on, `kill` ends it; it stays held when hinomi ends, and "
-            "the "
-            "next start knows it."),
+         N_("A process that kept altering a file that was put back, or that the shield was told to hold, is "
+            "stopped "
+            "and not killed, so that it can be looked at. `resume` lets it go on, `kill` ends it; it stays "
+            "held when "
+            "hinomi ends, and the next start knows it."),
          NULL},
         {"resume", cli_resume, NEED_GUARD, 0, 1, false, N_("[ID]"), N_("let a held process go on"),
          N_("ID as `hinomi held` prints it, or that of a finding. Without an argument all held processes go "
