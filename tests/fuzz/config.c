@@ -15,7 +15,7 @@ static void check(int condition) {
 static void check_tree(const struct config_tree *tree) {
         check(tree->path[0] == '/' && tree->path[1] && tree->path[strlen(tree->path) - 1] != '/');
         check(!strstr(tree->path, "//") && !strstr(tree->path, "/../"));
-        check(tree->protect == PROTECT_MIRROR || tree->protect == PROTECT_WATCH);
+        check(tree->protect <= PROTECT_WATCH);
         check(tree->protect == PROTECT_MIRROR || tree->respond == RESPOND_OBSERVE);
         check(config_profile_text(tree->profile) != NULL);
 }
