@@ -279,3 +279,38 @@ def test_on_verdict_hold_keeps_the_process(papers):
             assert attacker.wait(20) != 0
     finally:
         guard.close()
+
+
+def test_a_full_vault_is_said_and_what_it_does_not_hold_cannot_be_overwritten(data):
+    guard = Guard([{"path": data, "protect": "shield"}], options={"vault": {"budget": "64 MiB"}})
+    guard.start()
+    fill = """
+import os, sys
+for i in range(90):
+    open(f'{sys.argv[1]}/big-{i}', 'wb').write(os.urandom(1 << 20))
+"""
+    overwrite = """
+import sys
+n = 0
+for i in range(90):
+    try:
+        open(f'{sys.argv[1]}/big-{i}', 'r+b').write(b'y')
+    except PermissionError:
+        n += 1
+open(sys.argv[1] + '/new', 'w').write('what is new may be written')
+print(n)
+"""
+    try:
+        assert outside(fill, data).returncode == 0
+        guard.settle()
+        before = {path: path.read_bytes() for path in data.glob("big-*")}
+        result = outside(overwrite, data)
+        assert result.returncode == 0, result.stderr
+        assert int(result.stdout) >= 20, "some 26 of them have no room"
+        guard.settle()
+        altered = [path for path, content in before.items() if path.read_bytes() != content]
+        assert all(kept(guard, path, before[path]) for path in altered)
+        rows = {row["check"]: row["state"] for row in guard.lines("doctor") if row.get("check", "").startswith("tree.shield")}
+        assert rows["tree.shield"] == "fail"
+    finally:
+        guard.close()
