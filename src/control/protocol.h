@@ -79,8 +79,8 @@ enum protocol_answerer {
  *           Lines: {"path","result":"approved|restored|changed|failed","detail"?}.
  * held      Lines: {"id","pid","command","executable","tree","finding","since"}; none when nothing is held.
  * resume    id: as "held" says it, or a finding's uid or its first 8 characters and more; absent: all that are held.
- *           trust: milliseconds for which the image of each is trusted then, in the tree it worked on.
- *           Each such first: {"pid","command_line","result":"trusted","trust":id,"end","interprets":bool,"detail"?}.
+ *           trust: milliseconds for which the image of the one that id names is trusted then, in the tree it worked on.
+ *           First then: {"pid","command_line","result":"trusted","trust":id,"end","interprets":bool,"detail"?}.
  *           Lines: {"pid","command_line","result":"resumed|gone|failed"}. End status 1 when any failed or none is held.
  * kill      id: as for resume, one of them required. What is held ends, and with it all that it started.
  *           Lines: {"pid","command_line","n_killed","n_left","result":"killed|gone|failed"}. End status as resume.

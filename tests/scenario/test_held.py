@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from guard import is_running, poll
+from ransom import attack, corpus
 
 AGAIN = 'while :; do echo "<?php // again" >"$0"; sleep 0.2; done'
 
@@ -129,3 +130,40 @@ def test_what_is_held_is_trusted_and_held_no_more(restoring, tree, scratch):
         assert held(restoring) == []
         restoring.done("trust", "revoke", trust["id"])
         assert held_as(restoring, process.pid)
+
+
+@pytest.fixture
+def attacked(make_guard, scratch):
+    """A shield that holds, and a locker it holds: (guard, attack, line of `hinomi held`)."""
+    tree = attack.make(scratch / "tree")
+    corpus.fill(tree)
+    guard = make_guard([{"path": tree, "protect": "shield", "on_verdict": "hold"}])
+    locker = attack.Attack(scratch, tree, "P1", "--links", "--rate", 5)  # lasts until it is judged
+    try:
+        image = str(attack.LOCKER)
+        yield guard, locker, poll(
+            lambda: next((line for line in held(guard) if line["executable"] == image), None), "it to be held", 60, guard.describe
+        )
+    finally:
+        locker.end()
+
+
+def test_what_the_shield_holds_is_killed(attacked):
+    guard, locker, line = attacked
+    assert "ransomware" in guard.lines("show", line["finding"])[0]["finding_info"]["types"]
+    guard.lines("kill", line["finding"], status=(0,))
+    poll(lambda: not locker.alive(), "the locker to be gone", 30, guard.describe)
+    assert held(guard) == []
+
+
+def test_what_the_shield_holds_is_trusted_and_goes_on(attacked):
+    guard, locker, line = attacked
+    assert len(held(guard)) > 1  # and the shell that started it
+    result = guard.run("resume", line["finding"], "--trust", "1h")
+    assert result.returncode == 1 and "several are held" in result.stderr
+    assert guard.lines("trust", "list") == []
+    answers = guard.lines("resume", line["id"], "--trust", "1h", status=(0,))
+    assert [answer["result"] for answer in answers] == ["trusted", "resumed"]
+    assert guard.lines("resume", status=(0,))
+    assert locker.ended(60) == 0
+    assert held(guard) == []

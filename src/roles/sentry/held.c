@@ -264,25 +264,30 @@ static json_t *trusted_line(const struct held *held, json_t *trust) {
 
 const char *held_trust(struct sentry *sentry, const char *id, const struct trust_wish *wish, held_line line,
                        void *userdata) {
+        const struct held *held = NULL;
         for (size_t i = 0; i < HELD_MAX; i++) {
-                const struct held *held = &sentry->held[i];
-                if (!is_named(held, id) || hold_is_held(held->pid, held->start_ns) != 1)
+                const struct held *other = &sentry->held[i];
+                if (!is_named(other, id) || hold_is_held(other->pid, other->start_ns) != 1)
                         continue;
-                char reason[96];
-                snprintf(reason, sizeof(reason), "was held as process %d, finding %s", (int)held->pid,
-                         held->finding);
-                struct trust_wish one = *wish;
-                one.pid = held->pid;
-                one.tree = tree_at(sentry, held->tree);
-                one.reason = reason;
-                json_t *trust = NULL;
-                const char *error = one.tree ? trust_give(sentry, &one, &trust)
-                                             : N_("the tree that it was held for is not guarded any more");
-                if (error)
-                        return error;
-                line(sentry, trusted_line(held, trust), userdata);
+                if (held) /* the shell that started it, say: nobody means to trust every script */
+                        return N_("several are held under that ID: trust one, by its process id");
+                held = other;
         }
-        return NULL;
+        if (!held)
+                return NULL;
+        char reason[96];
+        snprintf(reason, sizeof(reason), "was held as process %d, finding %s", (int)held->pid, held->finding);
+        struct trust_wish whole = *wish;
+        whole.pid = held->pid;
+        whole.tree = tree_at(sentry, held->tree);
+        whole.reason = reason;
+        if (!whole.tree)
+                return N_("the tree that it was held for is not guarded any more");
+        json_t *trust = NULL;
+        const char *error = trust_give(sentry, &whole, &trust);
+        if (!error)
+                line(sentry, trusted_line(held, trust), userdata);
+        return error;
 }
 
 size_t held_kill(struct sentry *sentry, const char *id, held_line line, void *userdata,

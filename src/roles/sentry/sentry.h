@@ -317,8 +317,8 @@ typedef void (*held_line)(struct sentry *sentry, json_t *line, void *userdata); 
 size_t held_resume(struct sentry *sentry, const char *id, held_line line, void *userdata,
                    size_t *ret_n_failed);
 /*
- * Trusts the image of each in the tree it worked on; of `wish` time and client. NULL, or why not (msgid): then none is
- * to go on.
+ * Trusts the image of what is held, one process, in the tree it worked on; of `wish` time and client. NULL, or why not
+ * (msgid): then it is not to go on.
  */
 struct trust_wish;
 const char *held_trust(struct sentry *sentry, const char *id, const struct trust_wish *wish, held_line line,
