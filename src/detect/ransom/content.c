@@ -95,7 +95,7 @@ static void say_types(const struct comparison *c) {
         if (c->signs->type_lost)
                 ransom_signs_say(c->signs, N_("it no longer is what it was"), "%s", c->before->name);
         if (c->signs->structure_lost)
-                ransom_signs_say(c->signs, N_("its inner structure is broken"), "%s, %u/%u", c->before->name,
+                ransom_signs_say(c->signs, N_("its inner structure is broken"), "%s, %u/%u", c->after->name,
                                  c->after_check.bad, c->after_check.bad + c->after_check.good);
         if (c->after_check.is_locked && c->signs->suspicion)
                 ransom_signs_say(c->signs, N_("it is an archive that opens with a password"), "%s",
@@ -124,7 +124,12 @@ static bool is_patched(const struct comparison *c) {
 /* Most of it is left where it stood: not so where an archive or a program was made anew. */
 static bool is_dotted(const struct comparison *c) {
         return has_same_size(c) && (c->overlap.n_resumed > 0 || has_same_tail(c)) &&
-               c->overlap.n_changed * 10 < c->overlap.n_bytes * 4;
+               c->overlap.n_changed * 10 < c->overlap.n_bytes * 7;
+}
+
+/* Even parts moved: as many places lost their evenness as gained it, as between two versions. Ciphertext only gains. */
+static bool is_shifted(const struct comparison *c) {
+        return c->overlap.n_eased * 3 > c->overlap.n_gained && c->overlap.n_eased * 10 >= c->overlap.n_looked;
 }
 
 /* Even bytes stand where none stood. */
@@ -133,6 +138,11 @@ static unsigned judge_gained(const struct comparison *c) {
         bool is_same = c->after == c->before;
         if (signs->type_lost)
                 return SUSPICION_SURE;
+        if (!signs->structure_lost && is_same && is_shifted(c))
+                return RANSOM_POSSIBLE;
+        /* of a type unknown to us another version may pack more than the last */
+        if (!c->after && c->overlap.n_even * 10 < c->overlap.n_looked * 6)
+                return RANSOM_LIKELY + 5;
         if (signs->structure_lost || !c->after || c->after->sort == FORM_TEXT)
                 return SUSPICION_STRONG;
         if (c->after->sort == FORM_IMAGE && is_same)

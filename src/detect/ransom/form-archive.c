@@ -29,9 +29,13 @@ static bool is_zip_content(const struct form_file *file, struct view entry, stru
                            struct form_check *check) {
         uint64_t method = form_little(entry, 10, 2), crc = form_little(entry, 16, 4);
         struct unpacked unpacked;
-        if (method == ZIP_STORED)
+        if (check->unpacked >= FORM_UNPACK_MAX)
+                return true;
+        if (method == ZIP_STORED) {
+                check->unpacked += data.size;
                 return crc32(0, data.data, (uInt)data.size) == crc;
-        if (method != ZIP_DEFLATED || check->unpacked >= FORM_UNPACK_MAX)
+        }
+        if (method != ZIP_DEFLATED)
                 return true;
         if (!form_unpack(file, PACKING_DEFLATE, data, false, check, &unpacked))
                 return false;
@@ -134,8 +138,9 @@ void form_check_tar(const struct form_file *file, struct form_check *check) {
 
 /* --- PDF --- */
 
-#define PDF_TAIL       4096
-#define PDF_DICTIONARY 1024
+#define PDF_TAIL        4096
+#define PDF_DICTIONARY  1024
+#define PDF_STREAMS_MAX 4096
 
 static bool is_flate(struct view file, size_t stream) {
         size_t from = stream > PDF_DICTIONARY ? stream - PDF_DICTIONARY : 0;
@@ -151,9 +156,10 @@ static bool is_flate(struct view file, size_t stream) {
 
 static void check_pdf_streams(const struct form_file *file, struct form_check *check) {
         struct view head = file->head;
+        unsigned n = 0;
         for (size_t at = 0; (at = view_find(head, at, "stream", 6)) != SIZE_MAX; at += 6) {
                 struct view data = view_from(head, at + 6);
-                if (check->good + check->bad >= FORM_PARTS_MAX || check->unpacked >= FORM_UNPACK_MAX)
+                if (n++ >= PDF_STREAMS_MAX || check->unpacked >= FORM_UNPACK_MAX)
                         return;
                 if ((at >= 3 && !memcmp(head.data + at - 3, "end", 3)) || !is_flate(head, at))
                         continue;

@@ -29,15 +29,19 @@ static uint64_t serial_bytes(uint64_t type) {
         return type < sizeof(fixed) ? fixed[type] : (type - 12) / 2;
 }
 
+/* Cells may overlap in what an attacker made: more are not looked at. */
+#define SQLITE_CELLS_MAX   512
+#define SQLITE_COLUMNS_MAX 64
+
 /* The header of a record lists its columns; together they are as long as the record. */
 static bool is_sqlite_record(struct view record, uint64_t size) {
         uint64_t header, type, columns = 0;
         size_t at = read_varint(record, &header), taken;
         if (!at || header > size || header < at)
                 return false;
-        for (; at < header && at < record.size; at += taken, columns += serial_bytes(type))
-                if (!(taken = read_varint(view_from(record, at), &type)))
-                        return true; /* the rest stands on another page */
+        for (unsigned n = 0; at < header && at < record.size; at += taken, columns += serial_bytes(type))
+                if (n++ == SQLITE_COLUMNS_MAX || !(taken = read_varint(view_from(record, at), &type)))
+                        return true; /* or the rest stands on another page */
         return at < header || (at == header && columns == size - header);
 }
 
@@ -66,7 +70,7 @@ static bool is_sqlite_page(struct view page, size_t header, uint64_t n_pages) {
                 return header == 0 && (form_big(page, 0, 4) <= n_pages || (kind >= 1 && kind <= 5));
         if (n_cells > (page.size - pointers) / 2 || (content && content > page.size))
                 return false;
-        for (size_t i = 0; i < n_cells; i++) {
+        for (size_t i = 0; i < n_cells && i < SQLITE_CELLS_MAX; i++) {
                 size_t at = (size_t)form_big(page, pointers + 2 * i, 2);
                 if (at < pointers || at >= page.size || !is_sqlite_cell(view_from(page, at), kind, n_pages))
                         return false;

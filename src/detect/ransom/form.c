@@ -100,7 +100,7 @@ bool form_unpack(const struct form_file *file, enum packing packing, struct view
                 return true;
         if (unpack(&task, ret_unpacked) < 0)
                 return true; /* no memory is nobody's fault */
-        check->unpacked += ret_unpacked->size;
+        check->unpacked += ret_unpacked->size + ret_unpacked->n_used;
         check->is_decoded = check->is_decoded || ret_unpacked->is_equal;
         check->is_even =
                 check->is_even || (ret_unpacked->is_sound && is_even_inside(head, ret_unpacked->n_head));

@@ -8,7 +8,7 @@
 
 #include "detect/ransom/unpack.h"
 
-#define FORM_UNPACK_MAX ((uint64_t)24 << 20)
+#define FORM_UNPACK_MAX ((uint64_t)16 << 20) /* bytes in and out of what is unpacked */
 #define FORM_PARTS_MAX  4096
 
 /* The beginning of a file, all of it where `head.size` is `size_bytes`. */
@@ -21,11 +21,11 @@ struct form_file {
 
 struct form_check {
         unsigned good, bad;
-        bool is_locked;  /* it opens with a password */
-        bool is_decoded; /* `original` came out of it */
-        bool is_summed;  /* checksums cover all of it */
-        bool is_even;    /* packed: what came out is as even as ciphertext and of no known type */
-        uint64_t unpacked;
+        bool is_locked;    /* it opens with a password */
+        bool is_decoded;   /* `original` came out of it */
+        bool is_summed;    /* checksums cover all of it */
+        bool is_even;      /* packed: what came out is as even as ciphertext and of no known type */
+        uint64_t unpacked; /* bytes in and out so far */
 };
 
 enum form_sort {

@@ -162,6 +162,17 @@ static void removing_or_renaming_thousands_is_none(void **state) {
         assert_int_equal(verdict, RANSOM_WATCH);
 }
 
+static void emptying_logs_is_none_and_a_tree_is_watched(void **state) {
+        (void)state;
+        for (unsigned i = 0; i < 100; i++) {
+                char path[64];
+                struct ransom_sign sign = sign_of(RANSOM_ALTERED, named(path, "log/#.log", i), 10);
+                sign.content.random = false;
+                sign.content.wiped = true;
+                assert_int_equal(ransom_case_add(&ransom, &sign), i < 9 ? RANSOM_NONE : RANSOM_WATCH);
+        }
+}
+
 static void one_or_two_files_of_his_own_are_none(void **state) {
         (void)state;
         for (unsigned i = 0; i < 2; i++) {
@@ -310,6 +321,7 @@ int main(void) {
                 cmocka_unit_test_setup(backups_that_turn_over_are_none, begin),
                 cmocka_unit_test_setup(compressing_a_tree_is_none, begin),
                 cmocka_unit_test_setup(removing_or_renaming_thousands_is_none, begin),
+                cmocka_unit_test_setup(emptying_logs_is_none_and_a_tree_is_watched, begin),
                 cmocka_unit_test_setup(one_or_two_files_of_his_own_are_none, begin),
                 cmocka_unit_test_setup(temporary_files_pair_with_nothing, begin),
                 cmocka_unit_test_setup(removing_what_it_made_itself_is_none, begin),

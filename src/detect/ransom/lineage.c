@@ -278,6 +278,8 @@ static void add_altered(struct ransom_case *ransom, const struct ransom_sign *si
                 weigh(ransom, sign, sign->path, weight);
                 ransom->n_wiped += sign->content.wiped;
                 ransom->n_encoded += sign->content.encoded_random;
+        } else if (sign->examined && sign->content.wiped) {
+                ransom->n_deleted++; /* emptied: a log in rotation, or all of a tree */
         } else if (sign->examined && sign->content.changed_permille > 0) {
                 ransom->n_well++;
         }
@@ -433,6 +435,6 @@ json_t *ransom_case_reasons(const struct ransom_case *ransom) {
         say(reasons, N_("decoys touched"), ransom->n_decoys);
         say(reasons, N_("lost files whose extension changed"), tally.n_renamed);
         say(reasons, N_("files renamed to another extension"), ransom->n_renamed);
-        say(reasons, N_("files removed"), ransom->n_deleted);
+        say(reasons, N_("files removed or emptied"), ransom->n_deleted);
         return reasons;
 }

@@ -68,6 +68,7 @@ static void take_look(const struct gathered *gathered, struct overlap *overlap) 
         overlap->n_looked++;
         overlap->n_even += after.is_even;
         overlap->n_gained += after.is_even && !before.is_even;
+        overlap->n_eased += before.is_even && !after.is_even && !after.is_constant && !after.is_spelled;
         overlap->n_letters += after.is_spelled;
         overlap->n_spelled += after.is_spelled && !before.is_spelled;
         overlap->n_constant += after.is_constant;

@@ -14,6 +14,7 @@ struct overlap {
         unsigned n_looked;    /* groups of changed bytes that were looked at and were not one value before */
         unsigned n_even;      /* … that are even now */
         unsigned n_gained;    /* … and were not before */
+        unsigned n_eased;     /* … that were even before and are not now, nor one value */
         unsigned n_letters;   /* … that are even letters now */
         unsigned n_spelled;   /* … and were not before */
         unsigned n_constant;  /* … that are one value now */

@@ -225,8 +225,10 @@ int unpack(const struct unpack_task *task, struct unpacked *ret_unpacked) {
         unpacked.is_whole = step == STEP_END && in.size == 0 && !task->is_cut && !is_bounded;
         unpacked.is_sound = unpacked.is_whole || (step == STEP_END && !may_follow) ||
                             (step != STEP_BROKEN && (task->is_cut || is_bounded));
-        unpacked.is_equal = unpacked.is_sound && !sink.differs && unpacked.size > 0 &&
-                            (!unpacked.is_whole || unpacked.size == task->expected_bytes);
+        bool is_ended = step == STEP_END && !is_bounded && !(task->is_cut && may_follow);
+        unpacked.is_equal =
+                unpacked.is_sound && !sink.differs && unpacked.size > 0 && task->expected.size > 0 &&
+                (is_ended ? unpacked.size == task->expected_bytes : unpacked.size <= task->expected_bytes);
         *ret_unpacked = unpacked;
         return 0;
 }

@@ -8,7 +8,7 @@
 #include "detect/view.h"
 
 #define UNPACK_HEAD_BYTES ((size_t)64 << 10)
-#define UNPACK_BYTES_MAX  ((uint64_t)16 << 20) /* comes out at most; what is longer counts as cut off */
+#define UNPACK_BYTES_MAX  ((uint64_t)8 << 20) /* comes out at most; what is longer counts as cut off */
 #define UNPACK_MEMORY_MAX ((uint64_t)80 << 20)
 
 enum packing {
@@ -23,10 +23,10 @@ enum packing {
 
 struct unpacked {
         bool is_sound; /* it decoded, checksums included, to its end or to where the input or the bound cut it */
-        bool is_whole;  /* to its end, and no input was left over */
-        bool is_equal;  /* what came out is `expected`: all of it where is_whole, else as far as both go */
-        uint64_t size;  /* bytes that came out */
-        size_t n_head;  /* bytes in `head` */
+        bool is_whole; /* to its end, and no input was left over */
+        bool is_equal; /* what came out is `expected`: all of it, or as far as both go where either was cut */
+        uint64_t size; /* bytes that came out */
+        size_t n_head; /* bytes in `head` */
         uint32_t crc32; /* of what came out */
         size_t n_used;  /* bytes of input taken */
 };
