@@ -8,13 +8,19 @@ import os
 import time
 
 import pytest
-from guard import CRITICAL, MEDIUM
+from guard import CRITICAL, MEDIUM, poll
 from ransom import attack, benign, corpus, manifest
 
 FULL = os.environ.get("HINOMI_SHIELD") == "full"
 QUICK = ["P1", "P5-alternate", "P6", "P7", "P9", "P10-path", "P12", "P15-copy", "P24-folder", "X-exchange"]
 PATTERNS = {pattern.name: pattern for pattern in attack.patterns()} if attack.LOCKER.exists() else {}
 NOT_OFFERED = {"X-clone": "needs reflinks"}
+# What only goes, moves or is locked away looks like clearing up. It comes back, and nobody is told.
+UNSEEN = {"P23-remove", "P23-lockout", "P23-rename", "P24-archive", "P24-copy", "P24-move", "P24-folder"}
+# Each file has to be opened for writing while its neighbour waits for a verdict.
+STOPPED = {"P1", "P2", "P3", "P4-step", "P4-percent", "P4-spots", "P9", "P10-fd", "P12", "P15", "P16-handle", "P20-python"}
+STOPPED |= {"P22-base64", "P22-hex", "P22-gzip", "P23-zeros", "X-range"}
+ALTERED_MAX = 10
 
 
 def moment():
@@ -68,17 +74,18 @@ class Examination:
 
     def assert_nothing_lost(self):
         difference = self.restore()
-        n = len(self.altered), len(self.begun)
-        seen = "seen" if self.seen() else "not seen"
-        print(f"{self.attack.pattern}: {seen}, {n[0]} altered, {n[1]} begun, status {self.status}, {len(difference.lost)} lost")
+        print(f"{self.attack.pattern}: {len(self.altered)} altered, {len(self.begun)} begun, status {self.status}, {len(difference.lost)} lost")
         assert self.altered or self.begun, f"nothing was altered: no examination\n{self.describe()}"
         assert not difference.lost, f"{difference}\n{self.describe()}"
         # A time alone is no change; of what was altered it has to be the old one.
         dated = {name for name in difference.dated if self.before[name].get("size")}
         assert self.attack.pattern == "P28" or not dated, difference
 
-    def seen(self):
-        return [f for f in self.guard.findings() if f["severity_id"] == CRITICAL and "ransomware" in f["finding_info"]["types"]]
+    def assert_seen(self):
+        def verdicts():
+            return [f for f in self.guard.findings() if f["severity_id"] == CRITICAL and "ransomware" in f["finding_info"]["types"]]
+
+        poll(lambda: verdicts() or None, "a verdict", otherwise=self.describe)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS if FULL else QUICK)
@@ -86,7 +93,13 @@ def test_every_file_comes_back(make_guard, scratch, office, pattern):
     if pattern in NOT_OFFERED:
         pytest.skip(NOT_OFFERED[pattern])
     rate = ["--rate", 0] if pattern == "P21" else []
-    Examination(make_guard, scratch, office, pattern, *rate).wait().assert_nothing_lost()
+    case = Examination(make_guard, scratch, office, pattern, *rate).wait()
+    case.assert_nothing_lost()
+    if pattern not in UNSEEN:
+        case.assert_seen()
+    if pattern in STOPPED:
+        assert case.status is None, f"it came to its end\n{case.describe()}"
+        assert len(case.altered | case.begun) <= ALTERED_MAX, case.describe()
 
 
 MANY = {
@@ -106,7 +119,9 @@ MANY = {
 def test_every_file_comes_back_from_many_hands(make_guard, scratch, how):
     tree = attack.make(scratch / "tree")
     corpus.fill(tree, n_each=2, n_more=600)
-    Examination(make_guard, scratch, tree, *MANY[how]).wait().assert_nothing_lost()
+    case = Examination(make_guard, scratch, tree, *MANY[how]).wait()
+    case.assert_nothing_lost()
+    case.assert_seen()
 
 
 @pytest.mark.skipif(not FULL, reason="minutes: make test-shield")
