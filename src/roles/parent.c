@@ -225,6 +225,9 @@ static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *u
         struct child *child = &parent->children[id];
         if (info->si_code == CLD_STOPPED || info->si_code == CLD_TRAPPED || info->si_code == CLD_CONTINUED) {
                 on_child_stopped(parent, id, info->si_code != CLD_CONTINUED);
+                /* Opens wait for it: its successor answers them. */
+                if (id == ROLE_SENTRY && info->si_code == CLD_STOPPED && parent->gate_fd >= 0)
+                        kill(child->pid, SIGKILL);
                 return sd_event_source_set_enabled(source, SD_EVENT_ON);
         }
         child->pid = 0;

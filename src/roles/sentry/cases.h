@@ -7,7 +7,10 @@
  * hinomi was started from (respond/hold/spare.h). Leaving a session or losing a parent changes no root.
  *
  * Bounded: CASES_MAX at a time, CASE_FILES_MAX files of each; the case used least, and the file touched first, makes
- * room. What was forgotten comes back by `hinomi restore --at`.
+ * room. What was forgotten, and what was touched before a sentry was killed, comes back by `hinomi restore --at`.
+ *
+ * Limit: what a convicted lineage did rightly within the last hour is undone with the rest; it is kept as versions and
+ * evidence.
  */
 #pragma once
 
