@@ -427,8 +427,11 @@ static void a_server_is_spared_unless_a_person_names_its_worker(void **state) {
         if (geteuid() != 0)
                 skip();
         pid_t master = start_nginx(), worker = master > 1 ? child_of(master) : 0;
-        if (worker <= 1)
+        if (worker <= 1) { /* none is installed, or the kernel does not list children */
+                if (master > 1)
+                        kill(master, SIGTERM);
                 skip();
+        }
         struct procfs_stat line;
         assert_int_equal(procfs_stat(master, &line), 0);
         if (line.parent != 1) { /* somebody between gathers orphans */
