@@ -20,6 +20,9 @@
 
 #define CLIENTS_MAX        64
 #define SENTRY_PATIENCE_US 5000000
+/* With a client that does not read. News go to many, and who has not read several MB of them is hung up on. */
+#define ANSWER_PATIENCE_US 5000000
+#define NEWS_PATIENCE_US   100000
 
 struct client {
         struct client *next;
@@ -91,6 +94,11 @@ static int send_piece(const json_t *piece, bool more, void *userdata) {
         return client_line(userdata, piece, more);
 }
 
+static void set_patience(int fd, suseconds_t patience_us) {
+        struct timeval patience = {.tv_sec = patience_us / 1000000, .tv_usec = patience_us % 1000000};
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+}
+
 static int start_watch(struct client *client, const json_t *request) {
         int severity = severity_parse(json_get_string(request, "severity"));
         if (severity < 0)
@@ -99,6 +107,7 @@ static int start_watch(struct client *client, const json_t *request) {
         client->watch_severity = severity;
         client->watch_tree = tree ? strdup(tree) : NULL;
         client->watching = true;
+        set_patience(client->fd, NEWS_PATIENCE_US);
         return 0;
 }
 
@@ -265,8 +274,7 @@ static int on_connect(sd_event_source *source, int listen_fd, uint32_t revents, 
                 client_end(&refused, 3, "too many connections");
                 return 0;
         }
-        struct timeval patience = {.tv_sec = 5};
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        set_patience(fd, ANSWER_PATIENCE_US);
         struct client *client = calloc(1, sizeof(*client));
         if (!client)
                 return 0;
