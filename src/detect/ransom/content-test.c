@@ -184,6 +184,14 @@ static void make_bzip2(struct buffer *out, size_t size) {
         make_packed(out, size, pack_bzip2);
 }
 
+static void pack_zlib(struct buffer *out, struct view data) {
+        put_deflated(out, data.data, data.size, 15, 1);
+}
+
+static void make_git_object(struct buffer *out, size_t size) {
+        make_packed(out, size, pack_zlib);
+}
+
 static void put_zip_entry(struct buffer *out, struct buffer *directory, struct view data) {
         struct buffer packed;
         size_t at = out->size;
@@ -434,12 +442,25 @@ static const struct kind {
         const char *name;
         void (*make)(struct buffer *out, size_t size);
 } kinds[] = {
-        {"text", make_text},     {"table", make_table},       {"japanese", make_japanese},
-        {"json", make_json},     {"gzip", make_gzip},         {"xz", make_xz},
-        {"zstd", make_zstd},     {"bzip2", make_bzip2},       {"zip", make_zip},
-        {"png", make_png},       {"jpeg", make_jpeg},         {"pdf", make_pdf},
-        {"sqlite", make_sqlite}, {"postgres", make_postgres}, {"program", make_program},
-        {"tar", make_tar},       {"mail", make_mail},         {"opaque", make_opaque},
+        {"text", make_text},
+        {"table", make_table},
+        {"japanese", make_japanese},
+        {"json", make_json},
+        {"gzip", make_gzip},
+        {"xz", make_xz},
+        {"zstd", make_zstd},
+        {"bzip2", make_bzip2},
+        {"zip", make_zip},
+        {"png", make_png},
+        {"jpeg", make_jpeg},
+        {"pdf", make_pdf},
+        {"sqlite", make_sqlite},
+        {"postgres", make_postgres},
+        {"program", make_program},
+        {"tar", make_tar},
+        {"mail", make_mail},
+        {"opaque", make_opaque},
+        {"git object", make_git_object},
 };
 
 /* --- what attackers do --- */

@@ -15,6 +15,11 @@ static bool is_bzip2(struct view head) {
         return packing_of(head) == PACKING_BZIP2;
 }
 
+/* Two bytes are no magic number, but what follows is checked: git's objects. */
+static bool is_zlib(struct view head) {
+        return packing_of(head) == PACKING_ZLIB;
+}
+
 #define MAGIC(name, sort, check, offset, magic)                                                              \
         { name, sort, check, NULL, offset, sizeof(magic) - 1, magic }
 
@@ -61,6 +66,7 @@ static const struct form forms[] = {
         {"InnoDB", FORM_DATABASE, form_check_innodb, form_is_innodb, 0, 0, NULL},
         {"PostgreSQL", FORM_DATABASE, form_check_postgres, form_is_postgres, 0, 0, NULL},
         {"text", FORM_TEXT, NULL, is_text, 0, 0, NULL},
+        {"zlib", FORM_PACKED, form_check_packed, is_zlib, 0, 0, NULL},
 };
 
 const struct form *form_of(struct view head) {

@@ -189,6 +189,19 @@ static void temporary_files_pair_with_nothing(void **state) {
         }
 }
 
+static void many_that_wait_before_they_go_again_are_no_originals(void **state) {
+        static const char *const names[] = {"srv/#.doc.tmp", "cache/#.br", "objects/#"};
+        for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
+                begin(state);
+                for (unsigned i = 0; i < 300; i++)
+                        add(RANSOM_CREATED, 30, names[k], i);
+                now_ns += 2 * DAY;
+                for (unsigned i = 0; i < 300; i++)
+                        assert_int_not_equal(add(RANSOM_DELETED, 0, names[k], i), RANSOM_ATTACK);
+                assert_int_equal(ransom.n_pairs, 0);
+        }
+}
+
 static void make(const char *format, unsigned i) {
         char path[64];
         struct ransom_sign sign = sign_of(RANSOM_CREATED, named(path, format, i), 40);
@@ -324,6 +337,7 @@ int main(void) {
                 cmocka_unit_test_setup(emptying_logs_is_none_and_a_tree_is_watched, begin),
                 cmocka_unit_test_setup(one_or_two_files_of_his_own_are_none, begin),
                 cmocka_unit_test_setup(temporary_files_pair_with_nothing, begin),
+                cmocka_unit_test_setup(many_that_wait_before_they_go_again_are_no_originals, begin),
                 cmocka_unit_test_setup(removing_what_it_made_itself_is_none, begin),
                 cmocka_unit_test_setup(removing_what_it_made_long_ago_or_not_at_all_is_an_attack, begin),
                 cmocka_unit_test_setup(notes_alone_are_watched_and_with_upheaval_an_attack, begin),

@@ -144,19 +144,27 @@ static float pair_weight(const struct ransom_loose *created, const struct ransom
                        : 0;
 }
 
-static uint32_t *copy_of(struct ransom_case *ransom, uint64_t stem) {
-        uint32_t *copy = &ransom->copies[stem % RANSOM_COPIES_MAX];
-        return *copy == (uint32_t)(stem >> 32) ? copy : NULL;
+static struct ransom_copy *copy_of(struct ransom_case *ransom, uint64_t stem) {
+        struct ransom_copy *copy = &ransom->copies[stem % RANSOM_COPIES_MAX];
+        return copy->path && copy->stem == (uint32_t)(stem >> 32) ? copy : NULL;
 }
 
-static void remember_copy(struct ransom_case *ransom, uint64_t stem) {
-        ransom->copies[stem % RANSOM_COPIES_MAX] = (uint32_t)(stem >> 32);
+/* A name without extension is made after no other. */
+static void remember_copy(struct ransom_case *ransom, const struct ransom_loose *created) {
+        if (created->extension)
+                ransom->copies[created->stem % RANSOM_COPIES_MAX] = (struct ransom_copy){
+                        (uint32_t)(created->stem >> 32), (uint32_t)(created->path >> 32)};
 }
 
 static void forget_copy(struct ransom_case *ransom, uint64_t stem) {
-        uint32_t *copy = copy_of(ransom, stem);
+        struct ransom_copy *copy = copy_of(ransom, stem);
         if (copy)
-                *copy = 0;
+                *copy = (struct ransom_copy){0};
+}
+
+static bool has_copy(struct ransom_case *ransom, const struct ransom_loose *deleted) {
+        const struct ransom_copy *beside = copy_of(ransom, deleted->stem);
+        return copy_of(ransom, deleted->path) || (beside && beside->path != (uint32_t)(deleted->path >> 32));
 }
 
 static struct ransom_loose loose_of(const struct ransom_case *ransom, const struct ransom_sign *sign) {
@@ -217,8 +225,7 @@ static void match(struct ransom_case *ransom, const struct ransom_sign *sign) {
         struct ransom_loose loose = loose_of(ransom, sign);
         float weight;
         struct ransom_loose *half = find_half(ransom, &loose, &weight);
-        if (weight < WEIGHT_LOST && loose.is_deleted &&
-            (copy_of(ransom, loose.path) || copy_of(ransom, loose.stem))) {
+        if (weight < WEIGHT_LOST && loose.is_deleted && has_copy(ransom, &loose)) {
                 forget_copy(ransom, loose.path);
                 forget_copy(ransom, loose.stem);
                 weigh_pair(ransom, sign, loose.path, 0, WEIGHT_LOST);
@@ -229,19 +236,22 @@ static void match(struct ransom_case *ransom, const struct ransom_sign *sign) {
         } else {
                 keep_loose(ransom, &loose);
                 if (!loose.is_deleted)
-                        remember_copy(ransom, loose.stem);
+                        remember_copy(ransom, &loose);
         }
 }
 
 /* A temporary file that goes again is no original. */
-static bool forget_created(struct ransom_case *ransom, uint64_t path) {
+static bool forget_created(struct ransom_case *ransom, const struct ransom_sign *deleted) {
+        const struct ransom_copy *copy = copy_of(ransom, deleted->stem);
+        bool was_created = copy && copy->path == (uint32_t)(deleted->path >> 32);
+        if (was_created)
+                forget_copy(ransom, deleted->stem);
         for (unsigned i = 0; i < ransom->n_loose; i++)
-                if (!ransom->loose[i].is_deleted && ransom->loose[i].path == path) {
-                        forget_copy(ransom, ransom->loose[i].stem);
+                if (!ransom->loose[i].is_deleted && ransom->loose[i].path == deleted->path) {
                         ransom->loose[i] = ransom->loose[--ransom->n_loose];
                         return true;
                 }
-        return false;
+        return was_created;
 }
 
 /* --- its own files --- */
@@ -322,7 +332,7 @@ static void add(struct ransom_case *ransom, const struct ransom_sign *sign) {
                 add_created(ransom, sign);
                 break;
         case RANSOM_DELETED:
-                if (!forget_created(ransom, sign->path) && !is_young(ransom, sign, sign->path)) {
+                if (!forget_created(ransom, sign) && !is_young(ransom, sign, sign->path)) {
                         ransom->n_deleted++;
                         match(ransom, sign);
                 }

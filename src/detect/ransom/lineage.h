@@ -24,7 +24,7 @@
 #define RANSOM_DIRECTORIES_MAX 16
 #define RANSOM_YOUNG_MAX       4096
 #define RANSOM_YOUNG_NS        (UINT64_C(3600) * NS_PER_S)
-#define RANSOM_COPIES_MAX      4096 /* ciphertext whose names are remembered, should the originals go much later */
+#define RANSOM_COPIES_MAX      2048 /* ciphertext whose names are remembered, should the originals go much later */
 
 enum ransom_kind {
         RANSOM_ALTERED, /* also: replaced by a rename over it */
@@ -73,7 +73,9 @@ struct ransom_case {
                 uint64_t path, stem, extension, directory, size_bytes, order;
                 bool is_deleted;
         } loose[RANSOM_LOOSE_MAX];
-        uint32_t copies[RANSOM_COPIES_MAX]; /* part of the stem's hash, at a place given by the rest of it */
+        struct ransom_copy {
+                uint32_t stem, path; /* parts of the hashes; the place is given by the rest of the stem's */
+        } copies[RANSOM_COPIES_MAX];
         struct ransom_young {
                 uint32_t path, second; /* as in copies; 0: free */
         } young[RANSOM_YOUNG_MAX];
