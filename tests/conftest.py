@@ -1,6 +1,7 @@
 """Fixtures for the black-box tests: a guard, a small application, a real shop. See guard.py and shop.py."""
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -48,6 +49,34 @@ SMALL_APPLICATION = {
     "js/cart.js": "document.title = 'cart';\n",
     "upload/readme.txt": "uploads go here\n",
 }
+
+
+FILE_SYSTEMS = {
+    "xfs": (["mkfs.xfs", "-q"], 320),
+    "btrfs": (["mkfs.btrfs", "-q"], 130),
+    "ext4": (["mkfs.ext4", "-q"], 64),
+    "tmpfs": (None, 64),
+}
+
+
+@pytest.fixture(params=FILE_SYSTEMS)
+def place(request, scratch):
+    """A directory on each of the file systems that servers use."""
+    command, megabytes = FILE_SYSTEMS[request.param]
+    target = scratch / request.param
+    target.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(target)]
+    if command:
+        image = scratch / "image"
+        with open(image, "wb") as file:
+            file.truncate(megabytes << 20)
+        subprocess.run([*command, str(image)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        mount = ["mount", "-o", "loop", str(image), str(target)]
+    result = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"{request.param} cannot be mounted here: {result.stderr.strip()}")
+    yield target
+    guard_module.poll(lambda: subprocess.run(["umount", str(target)], capture_output=True, check=False).returncode == 0, "umount", 30)
 
 
 @pytest.fixture

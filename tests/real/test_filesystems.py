@@ -5,32 +5,6 @@ import subprocess
 import pytest
 from guard import poll, stands
 
-MAKE = {
-    "xfs": (["mkfs.xfs", "-q"], 320),
-    "btrfs": (["mkfs.btrfs", "-q"], 130),
-    "ext4": (["mkfs.ext4", "-q"], 64),
-    "tmpfs": (None, 64),
-}
-
-
-@pytest.fixture(params=MAKE)
-def place(request, scratch):
-    command, megabytes = MAKE[request.param]
-    target = scratch / request.param
-    target.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(target)]
-    if command:
-        image = scratch / "image"
-        with open(image, "wb") as file:
-            file.truncate(megabytes << 20)
-        subprocess.run([*command, str(image)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        mount = ["mount", "-o", "loop", str(image), str(target)]
-    result = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if result.returncode:
-        pytest.skip(f"{request.param} cannot be mounted here: {result.stderr.strip()}")
-    yield target
-    poll(lambda: subprocess.run(["umount", str(target)], capture_output=True, check=False).returncode == 0, "umount", 30)
-
 
 def has_identity(place):
     """tmpfs has none before Linux 5.13, and is then not reported on."""

@@ -5,6 +5,7 @@ What is promised first comes first: no file is lost, whatever the pattern. Then 
 work that only looks alike is left alone.
 """
 import os
+import subprocess
 import time
 
 import pytest
@@ -40,20 +41,20 @@ def office(scratch):
 class Examination:
     """One attack on one shielded tree: what came of it."""
 
-    def __init__(self, make_guard, scratch, tree, pattern, *options, row=None, **keywords):
+    def __init__(self, make_guard, scratch, tree, pattern, *options, through=None, **keywords):
         self.tree = tree
         self.before = manifest.take(tree)
-        self.row = {"path": tree, "protect": "shield", **(row or {})}
+        row, tree = {"path": tree, "protect": "shield"}, through or tree
         options = ["--links", *options]
         if "elsewhere" in PATTERNS[pattern].needs:
             options += ["--elsewhere", attack.make(scratch / "elsewhere")]
         if pattern == "P17":
             self.attack = attack.Attack(scratch, tree, pattern, *options, **keywords)
             self.attack.ready()
-            self.guard, self.at = make_guard([self.row]), moment()
+            self.guard, self.at = make_guard([row]), moment()
             self.attack.go()
         else:
-            self.guard, self.at = make_guard([self.row]), moment()
+            self.guard, self.at = make_guard([row]), moment()
             self.attack = attack.Attack(scratch, tree, pattern, *options, **keywords)
 
     def wait(self, seconds=60):
@@ -139,6 +140,34 @@ def test_sparse_file_of_5_gb_comes_back(make_guard, scratch, pattern):
     corpus.fill(tree, n_each=1, large=[("vm/disk", 5 << 30, os.urandom(1 << 20))])
     options = ["--order", "largest", "--files", "3"]
     Examination(make_guard, scratch, tree, pattern, *options).wait(300).assert_nothing_lost()
+
+
+ELSEWHERE = ["P1", "P6", "P7", "P9", "P10-path", "P12", "P15-copy", "P16-handle", "P24-move", "X-clone", "X-direct", "X-exchange"]
+
+
+@pytest.mark.skipif(not FULL, reason="minutes: make test-shield")
+@pytest.mark.parametrize("pattern", ELSEWHERE)
+def test_every_file_comes_back_on_each_file_system(make_guard, scratch, place, pattern):
+    if pattern == "X-clone" and place.name not in ("xfs", "btrfs"):
+        pytest.skip(NOT_OFFERED[pattern])
+    tree = attack.make(place / "tree")
+    corpus.fill(tree, n_each=2)
+    case = Examination(make_guard, place if pattern == "P24-move" else scratch, tree, pattern).wait()
+    case.assert_nothing_lost()
+    case.guard.stop()
+
+
+@pytest.mark.parametrize("pattern", ELSEWHERE[:5] if FULL else ["P6"])
+def test_every_file_comes_back_from_behind_a_bind_mount(make_guard, scratch, office, pattern):
+    other = scratch / "other"
+    other.mkdir()
+    subprocess.run(["mount", "--bind", str(office), str(other)], check=True)
+    try:
+        case = Examination(make_guard, scratch, office, pattern, through=other).wait()
+        case.assert_nothing_lost()
+        case.assert_seen()
+    finally:
+        subprocess.run(["umount", str(other)], check=True)
 
 
 def test_every_file_comes_back_from_its_owner(make_guard, scratch):
