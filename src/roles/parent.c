@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,6 +40,7 @@
 #define RESTARTS_AT_ONCE 20
 #define STORED_MAX       8 /* rows of stored[] */
 #define STOP_PATIENCE_NS (10 * NS_PER_S)
+#define JUDGE_NICE       (-5)
 
 /* Who may talk to whom. */
 static const struct {
@@ -305,6 +307,9 @@ static int parent_start(struct parent *parent, enum role_id id) {
                 return -errno;
         if (pid == 0)
                 child_exec(parent, id);
+        /* Opens wait for them: who keeps every processor busy must not keep them from judging him. */
+        if (parent->gate_fd >= 0 && (id == ROLE_SENTRY || id == ROLE_ASSAYER))
+                (void)setpriority(PRIO_PROCESS, (id_t)pid, JUDGE_NICE);
         child->pid = pid;
         child->ready = false;
         child->stopped = false;

@@ -33,6 +33,8 @@ struct known {
 #define LINEAGES_MAX  64
 #define OPENS_MAX     32
 #define UNJUDGED_NS   (250 * NS_PER_MS) /* then nothing was changed, or the judge is behind */
+#define LET_APART_NS  (10 * NS_PER_MS)
+#define BAD_NS        (2 * NS_PER_S)
 #define WELL_A_CREDIT 8
 #define ASK_AGAIN_NS  (NS_PER_MS / 4)
 
@@ -42,6 +44,8 @@ struct hand {
         uint64_t start_ns, used_ns;
         bool is_convicted;
         unsigned n_well;
+        uint64_t bad_ns; /* when something was lost by it, last */
+        uint64_t let_ns; /* when it was let through, last */
         struct {
                 uint64_t inode, since_ns; /* 0: none */
         } opens[OPENS_MAX];
@@ -302,6 +306,7 @@ void shield_judged(struct sentry *sentry, uint64_t inode, bool is_well) {
                         if (shield->hands[i].opens[k].inode == inode) {
                                 shield->hands[i].opens[k].inode = 0;
                                 shield->hands[i].n_well = is_well ? shield->hands[i].n_well + 1 : 0;
+                                shield->hands[i].bad_ns = is_well ? shield->hands[i].bad_ns : now_ns;
                         }
         look_for_suspicion(shield, now_ns);
         pthread_mutex_unlock(&shield->lock);
@@ -326,14 +331,20 @@ static bool has_credit(struct sentry *sentry, const struct gate_request *request
                 return true;
         const struct process *root = &actor->processes[lineage_root(actor)];
         uint64_t now_ns = clock_monotonic_ns(&clock_system);
-        bool is_patient = request->asked_ns && now_ns - request->asked_ns < CREDIT_WAIT_NS;
         pthread_mutex_lock(&shield->lock);
         struct hand *hand = hand_of(shield, root->pid, root->start_ns, now_ns);
+        bool is_bad = hand->bad_ns && now_ns - hand->bad_ns < BAD_NS;
+        uint64_t waited_ns = request->asked_ns ? now_ns - request->asked_ns : CREDIT_WAIT_BAD_NS;
+        /* Not all that wait at once: they may be hundreds. */
+        bool is_patient = waited_ns < (is_bad ? CREDIT_WAIT_BAD_NS : CREDIT_WAIT_NS) ||
+                          (waited_ns < CREDIT_WAIT_BAD_NS && now_ns - hand->let_ns < LET_APART_NS);
         unsigned extra = hand->n_well / WELL_A_CREDIT;
         unsigned credits = CREDITS + (extra < CREDITS_MAX - CREDITS ? extra : CREDITS_MAX - CREDITS);
         bool is_given = !hand->is_convicted && (!is_patient || unjudged(hand, now_ns) < credits);
-        if (is_given)
+        if (is_given) {
                 note_open(hand, inode, now_ns);
+                hand->let_ns = now_ns;
+        }
         look_for_suspicion(shield, now_ns);
         pthread_mutex_unlock(&shield->lock);
         return is_given;

@@ -11,7 +11,7 @@
  * it is too large to be read at each open.
  *
  * Who alters much waits for its verdict: past CREDITS opens for writing of files whose change nobody has judged yet, a
- * lineage's next open waits until one is, CREDIT_WAIT_NS at most. What was judged well adds to its credits.
+ * lineage's next open waits until one is, CREDIT_WAIT_NS at most (CREDIT_WAIT_BAD_NS). What was judged well adds to its credits.
  *
  * Limits: a mapping that is stored through while the file is opened by another writer: what it stores after the
  * content was read is kept when the mapping ends. The journal survives the process, not a power cut.
@@ -25,6 +25,8 @@
 #define CREDITS        2
 #define CREDITS_MAX    8
 #define CREDIT_WAIT_NS UINT64_C(50000000)
+/* Within the gate's deadline: of a lineage by which something was lost a moment ago. */
+#define CREDIT_WAIT_BAD_NS UINT64_C(200000000)
 
 struct sentry;
 struct shield;
