@@ -1,4 +1,5 @@
 /* Archives and documents: ZIP (office documents, too), 7z, tar, PDF, ELF. */
+#include <lzma.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -84,9 +85,75 @@ void form_check_zip(const struct form_file *file, struct form_check *check) {
         }
 }
 
-/* --- 7z: 7zFormat.txt. Its own headers only. --- */
+/* --- 7z: 7zFormat.txt. Its own headers only; which of its coders encrypts stands in the last, often packed. --- */
 
-#define SEVENZIP_HEAD_SIZE 32
+#define SEVENZIP_HEAD_SIZE  32
+#define SEVENZIP_HEADER_MAX ((size_t)1 << 20)
+#define SEVENZIP_AES        "\x06\xf1\x07\x01"
+
+enum { SEVENZIP_PACK_INFO = 0x06, SEVENZIP_SIZE = 0x09, SEVENZIP_PACKED_HEADER = 0x17 };
+
+/* The first byte's leading ones say how many bytes follow; its other bits are the highest. */
+static uint64_t take_number(struct view *view) {
+        unsigned char first = view->size ? view->data[0] : 0;
+        unsigned n = 0;
+        while (n < 8 && first & 0x80 >> n)
+                n++;
+        uint64_t high = n < 7 ? first & (0x7fu >> n) : 0, value = form_little(*view, 1, n);
+        *view = view_from(*view, 1 + n);
+        return n < 8 ? value | high << 8 * n : value;
+}
+
+static bool has_aes(struct view header) {
+        return memmem(header.data, header.size, SEVENZIP_AES, 4) != NULL;
+}
+
+static bool unpack_lzma(struct view packed, const unsigned char *properties, struct view *ret_header) {
+        static unsigned char out[SEVENZIP_HEADER_MAX]; /* one thread */
+        lzma_filter filters[] = {{.id = LZMA_FILTER_LZMA1}, {.id = LZMA_VLI_UNKNOWN}};
+        lzma_stream stream = LZMA_STREAM_INIT;
+        if (lzma_properties_decode(&filters[0], NULL, properties, 5) != LZMA_OK)
+                return false;
+        lzma_options_lzma *options = filters[0].options;
+        if (options->dict_size > sizeof(out))
+                options->dict_size = sizeof(out);
+        if (lzma_raw_decoder(&stream, filters) == LZMA_OK) {
+                stream.next_in = packed.data;
+                stream.avail_in = packed.size;
+                stream.next_out = out;
+                stream.avail_out = sizeof(out);
+                if (lzma_code(&stream, LZMA_RUN) == LZMA_PROG_ERROR)
+                        stream.avail_out = sizeof(out);
+        }
+        *ret_header = (struct view){out, sizeof(out) - stream.avail_out};
+        if (!stream.next_out)
+                ret_header->size = 0;
+        lzma_end(&stream);
+        free(options);
+        return ret_header->size > 0;
+}
+
+/* Of one stream packed by LZMA, which is what 7-Zip writes. */
+static bool is_7z_locked(struct view file, struct view header) {
+        static const unsigned char lzma[] = {0x23, 0x03, 0x01, 0x01, 0x05};
+        if (has_aes(header))
+                return true;
+        if (header.size < 4 || header.data[0] != SEVENZIP_PACKED_HEADER ||
+            header.data[1] != SEVENZIP_PACK_INFO)
+                return false;
+        struct view at = view_from(header, 2), inner;
+        uint64_t offset = take_number(&at), n_streams = take_number(&at);
+        if (n_streams != 1 || !at.size || at.data[0] != SEVENZIP_SIZE)
+                return false;
+        at = view_from(at, 1);
+        uint64_t size = take_number(&at);
+        const unsigned char *coder = memmem(at.data, at.size, lzma, sizeof(lzma));
+        if (!coder || at.size - (size_t)(coder - at.data) < sizeof(lzma) + 5 || offset > file.size ||
+            size > SEVENZIP_HEADER_MAX)
+                return false;
+        struct view packed = view_head(view_from(file, SEVENZIP_HEAD_SIZE + (size_t)offset), (size_t)size);
+        return unpack_lzma(packed, coder + sizeof(lzma), &inner) && has_aes(inner);
+}
 
 void form_check_7z(const struct form_file *file, struct form_check *check) {
         struct view head = file->head;
@@ -102,7 +169,7 @@ void form_check_7z(const struct form_file *file, struct form_check *check) {
         }
         struct view next = {head.data + SEVENZIP_HEAD_SIZE + offset, (size_t)size};
         form_count(check, crc32(0, next.data, (uInt)next.size) == form_little(head, 28, 4));
-        check->is_locked = memmem(next.data, next.size, "\x06\xf1\x07\x01", 4) != NULL;
+        check->is_locked = is_7z_locked(head, next);
 }
 
 /* --- tar: POSIX ustar --- */
