@@ -67,7 +67,9 @@ int alter_all_early(const struct job *job) {
         }
         puts("ready");
         fflush(stdout);
-        (void)getchar(); /* whoever started it says when */
+        alarm(300); /* should whoever started it, and says when, be gone */
+        (void)getchar();
+        alarm(0);
         pid_t pid = fork();
         if (pid == 0)
                 _exit(alter_received(job, pair[1]));
