@@ -55,12 +55,12 @@ static pid_t run(const char *const *arguments) {
 
 static void an_ended_process_has_name_and_ancestors(void **state) {
         struct fixture *fixture = *state;
-        pid_t pid = RUN("sh", "-c", "sleep 0.002; exit 0", "a marker");
+        pid_t pid = RUN("sh", "-c", "sleep 0.05; exit 0", "a marker");
         _cleanup_(actor_freep) struct actor *actor = process_table_actor(fixture->table, pid);
         assert_non_null(actor);
         assert_true(actor->n_processes >= 2);
         assert_int_equal(actor->processes[0].pid, pid);
-        assert_string_equal(actor->processes[0].command_line, "sh -c sleep 0.002; exit 0 a marker");
+        assert_string_equal(actor->processes[0].command_line, "sh -c sleep 0.05; exit 0 a marker");
         assert_non_null(strstr(actor->processes[0].executable, "/dash"));
         assert_string_equal(actor->processes[0].user, "root");
         assert_true(actor->processes[0].start_ns > 0);
@@ -112,7 +112,7 @@ static void a_successor_names_what_its_predecessor_saw(void **state) {
         _cleanup_(fd_closep) int connector_fd = process_connector_open();
         struct process_table *first = NULL;
         assert_int_equal(process_table_new_kept(connector_fd, kept_fd, &first), 0);
-        pid_t pid = RUN("sh", "-c", "sh -c 'exit 0'; exit 0", "a marker");
+        pid_t pid = RUN("sh", "-c", "sleep 0.05; exit 0", "a marker");
         uint64_t start_ns = process_table_start_ns(first, pid);
         process_table_free(first);
 
@@ -120,7 +120,7 @@ static void a_successor_names_what_its_predecessor_saw(void **state) {
         assert_int_equal(process_table_new_kept(connector_fd, kept_fd, &second), 0);
         _cleanup_(actor_freep) struct actor *actor = process_table_actor_since(second, pid, start_ns);
         assert_non_null(actor);
-        assert_string_equal(actor->processes[0].command_line, "sh -c sh -c 'exit 0'; exit 0 a marker");
+        assert_string_equal(actor->processes[0].command_line, "sh -c sleep 0.05; exit 0 a marker");
         assert_int_equal(actor->processes[1].pid, getpid());
         assert_null(process_table_actor_since(second, pid, start_ns + UINT64_C(5000000000)));
 }
