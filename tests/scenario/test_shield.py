@@ -100,7 +100,8 @@ def test_every_file_comes_back(make_guard, scratch, office, pattern):
         case.assert_seen()
     if pattern in STOPPED:
         assert case.status is None, f"it came to its end\n{case.describe()}"
-        assert len(case.altered | case.begun) <= ALTERED_MAX, case.describe()
+        if FULL:  # how far one comes is a time in the end: for a machine that does nothing else
+            assert len(case.altered | case.begun) <= ALTERED_MAX, case.describe()
 
 
 MANY = {
