@@ -125,6 +125,7 @@ static void a_successor_names_what_its_predecessor_saw(void **state) {
         assert_null(process_table_actor_since(second, pid, start_ns + UINT64_C(5000000000)));
 }
 
+/* Static where it is used: the table's thread may call back until tear_down() has joined it. */
 struct heard {
         pthread_mutex_t lock; /* a callback waits for it: who holds it holds the table's thread up */
         unsigned n_true, n_exits;
@@ -149,7 +150,7 @@ static void hear_exit(pid_t pid, uint64_t start_ns, void *userdata) {
 
 static void exec_and_exit_are_called_back(void **state) {
         struct fixture *fixture = *state;
-        struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        static struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
         bool complete = false;
         process_table_on_exec(fixture->table, hear_exec, &heard);
         process_table_on_exit(fixture->table, hear_exit, &heard);
@@ -167,7 +168,7 @@ static void exec_and_exit_are_called_back(void **state) {
 static void lost_events_are_followed_by_a_reading_of_proc(void **state) {
         struct fixture *fixture = *state;
         struct process_counters counters = {.n_lost = 0};
-        struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        static struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
         static const int smallest = 1;
         setsockopt(fixture->connector_fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof(smallest));
         process_table_on_exit(fixture->table, hear_exit, &heard);
@@ -196,7 +197,7 @@ static void lost_events_are_followed_by_a_reading_of_proc(void **state) {
 static void exits_that_were_lost_are_called_back(void **state) {
         enum { N = 200 };
         struct fixture *fixture = *state;
-        struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        static struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
         static const int smallest = 1;
         struct process_counters counters;
         pid_t group = 0;
