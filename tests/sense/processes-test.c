@@ -101,6 +101,11 @@ static void a_change_of_user_is_followed(void **state) {
                 _exit(setuid(1) < 0);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         _cleanup_(actor_freep) struct actor *actor = process_table_actor(fixture->table, pid);
+        for (int i = 0; i < 1000 && actor->processes[0].uid != 1; i++) {
+                usleep(1000);
+                actor_free(actor);
+                actor = process_table_actor(fixture->table, pid);
+        }
         assert_int_equal(actor->processes[0].uid, 1);
         assert_string_equal(actor->processes[0].user, "daemon");
         assert_int_equal(actor->processes[1].uid, 0);
